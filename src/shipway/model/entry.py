@@ -1,0 +1,190 @@
+"""Manifests: what a sealed tree holds, as values.
+
+A manifest is a tree of directories in the manner of git: the entry of a directory carries the digest
+of its listing, so two manifests are compared by descending only where digests differ.  Digests leave
+out times (two builds of the same content are the same content); the image's name includes them,
+because bytecode depends on them.
+
+Paths are relative to the prefix, joined with "/", the root is "".  Names are text as `os.fsdecode`
+gives it; JSON's escapes carry the lone surrogates of names that are not UTF-8.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+FILE = "f"
+LINK = "l"
+DIRECTORY = "d"
+
+KIND_NAMES = {FILE: "file", LINK: "symlink", DIRECTORY: "directory"}
+
+Xattrs = tuple[tuple[str, str], ...]
+
+
+class Entry(NamedTuple):
+    """One name in a directory.
+
+    `mode` is the permission bits with setuid, setgid and sticky.  `size` is in bytes (0 unless a file),
+    `mtime` in nanoseconds since the epoch.  `digest` is the hex SHA-256 of a file's content or of a
+    directory's listing, `target` a symlink's text.  `derived` entries may be rewritten by any program.
+    `group` is not 0 where several names of one image are hard links of one file: the same number each.
+    `xattrs` are (name, base64 of the value), sorted.
+    """
+
+    name: str
+    kind: str
+    mode: int = 0o644
+    size: int = 0
+    mtime: int = 0
+    digest: str = ""
+    target: str = ""
+    derived: bool = False
+    group: int = 0
+    xattrs: Xattrs = ()
+
+    @property
+    def identity(self) -> tuple[str, int, str, str, Xattrs]:
+        """What makes two claims on one path agree: kind, mode, content and attributes, not times."""
+        return (self.kind, 0 if self.kind == LINK else self.mode, self.digest, self.target, self.xattrs)
+
+    def same_as(self, other: Entry) -> bool:
+        """Whether two claims on one path agree (I5)."""
+        return self.identity == other.identity
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """The listing of one directory: entries by name, and their digest."""
+
+    entries: Mapping[str, Entry]
+    digest: str
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Directory:
+        """Sort the entries and take their digest."""
+        listing = {entry.name: entry for entry in sorted(entries)}
+        return cls(listing, listing_digest(listing.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A whole tree: listings by path, always with the root's under ""."""
+
+    directories: Mapping[str, Directory]
+
+    @property
+    def digest(self) -> str:
+        """The digest of the root's listing: content, modes and names, no times."""
+        return self.directories[""].digest
+
+    def entry(self, path: str) -> Entry | None:
+        """The entry at a path, or None; the root has none."""
+        parent, _, name = path.rpartition("/")
+        directory = self.directories.get(parent)
+        return directory.entries.get(name) if directory else None
+
+    def walk(self) -> Iterator[tuple[str, Entry]]:
+        """Every path with its entry, a directory before what it holds, in sorted order."""
+        return self._walk("")
+
+    def _walk(self, parent: str) -> Iterator[tuple[str, Entry]]:
+        for name, entry in self.directories[parent].entries.items():
+            path = join(parent, name)
+            yield path, entry
+            if entry.kind == DIRECTORY:
+                yield from self._walk(path)
+
+    def files(self) -> Iterator[tuple[str, Entry]]:
+        """Every path that is not a directory."""
+        return ((path, entry) for path, entry in self.walk() if entry.kind != DIRECTORY)
+
+    def subtree(self, path: str) -> Manifest:
+        """The manifest of what lies below a path, rooted there; EMPTY if there is no such directory."""
+        if path not in self.directories:
+            return EMPTY
+        start = f"{path}/" if path else ""
+        below = {p[len(start) :]: d for p, d in self.directories.items() if p.startswith(start)}
+        return Manifest({"": self.directories[path], **below})
+
+    def image_name(self) -> str:
+        """The name of the image: a digest over everything, times included."""
+        total = hashlib.sha256(b"shipway image 1\n")
+        for path in sorted(self.directories):
+            total.update(json.dumps(path).encode() + b"\n")
+            total.update(encode_listing(self.directories[path]).encode())
+        return total.hexdigest()
+
+
+EMPTY = Manifest({"": Directory({}, "")})
+
+
+def join(parent: str, name: str) -> str:
+    """Join two parts of a path relative to the prefix, whose root is ""."""
+    return f"{parent}/{name}" if parent else name
+
+
+def parent_of(path: str) -> str:
+    """The directory that holds a path; of a name in the root, and of the root itself, ""."""
+    return path.rpartition("/")[0]
+
+
+def listing_digest(entries: Iterable[Entry]) -> str:
+    """Digest of a listing from names and identities; times, and sizes (the content says them), are left out."""
+    rows = [(e.name, *e.identity, e.derived, e.group) for e in entries]
+    return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
+
+
+def manifest_of(listings: Mapping[str, Iterable[Entry]]) -> Manifest:
+    """Build a manifest from the entries of every directory, setting the digests of directories bottom up.
+
+    Directories must be given as entries of their parents; their digests are ignored and made anew.
+    """
+    done: dict[str, Directory] = {}
+    for path in sorted(listings, key=lambda p: p.count("/") + bool(p), reverse=True):
+        done[path] = Directory.of(
+            e._replace(digest=done[join(path, e.name)].digest) if e.kind == DIRECTORY else e for e in listings[path]
+        )
+    return Manifest({path: done[path] for path in sorted(done)})
+
+
+def encode_listing(directory: Directory) -> str:
+    """One directory's entries as text (see docs/formats.md): a JSON array of arrays, defaults at the end left out."""
+    return json.dumps([_row(e) for e in directory.entries.values()], separators=(",", ":"))
+
+
+def decode_listing(text: str) -> dict[str, Entry]:
+    """The inverse of `encode_listing`.  Raises ValueError or TypeError on anything else."""
+    entries = {}
+    for row in json.loads(text):
+        entry = Entry(*row)
+        if entry.xattrs:
+            entry = entry._replace(xattrs=tuple((str(k), str(v)) for k, v in entry.xattrs))
+        entries[entry.name] = entry
+    return entries
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    if entry.xattrs:
+        return entry
+    if entry.group:
+        return entry[:9]
+    if entry.derived:
+        return entry[:8]
+    return entry[:7] if entry.target else entry[:6]
+
+
+def with_entries(manifest: Manifest, added: Mapping[str, Entry]) -> Manifest:
+    """A manifest with more entries, by path; directories among them begin empty, and digests follow."""
+    if not added:
+        return manifest
+    listings = {path: dict(directory.entries) for path, directory in manifest.directories.items()}
+    for path, entry in sorted(added.items()):
+        listings[parent_of(path)][entry.name] = entry
+        if entry.kind == DIRECTORY:
+            listings.setdefault(path, {})
+    return manifest_of({path: listing.values() for path, listing in listings.items()})
