@@ -1,0 +1,24 @@
+"""Events: what the core says about its work.  The terminal, JSON and logs are listeners; the default is silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+
+class Event(NamedTuple):
+    """Something that happened.  `kind` is one word; `text` a sentence for people; `data` for machines.
+
+    Kinds: "phase" (a step of the work begins), "waiting" (for a lock), "recovered", "note" (to be told), "timing".
+    """
+
+    kind: str
+    text: str
+    data: Mapping[str, object] = {}
+
+
+Listener = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """The listener that says nothing."""

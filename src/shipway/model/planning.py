@@ -1,0 +1,154 @@
+"""What a plan is made from and what it says: values and the two questions a planner may ask.
+
+`Record` answers for what is installed beside the packages that change, `Disk` for what lies in the
+prefix.  Both are only read, and a planner asks nothing else: the same answers give the same plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from shipway.model.entry import FILE, Entry, Manifest
+from shipway.model.facts import FactChange, Override
+from shipway.model.unit import Source, Unit
+
+
+class Policy(StrEnum):
+    """What to do about a path that others claim differently, or that nobody owns."""
+
+    FAIL = "fail"
+    BACKUP = "backup"
+    OVERWRITE = "overwrite"
+
+
+class Claim(NamedTuple):
+    """One owner's entry at a path, and the image it comes from."""
+
+    owner: str
+    entry: Entry
+    image: str
+
+
+class Seen(Protocol):
+    """What lies at a path; `kind` "x" is a device, socket or fifo."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def mode(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def mtime(self) -> int: ...
+    @property
+    def target(self) -> str: ...
+
+
+class Record(Protocol):
+    """What the database says about everybody but the packages that change."""
+
+    def others(self, directory: str) -> Mapping[str, Sequence[Claim]]:
+        """Their claims in a directory, by name; those of backups too."""
+
+    def contest(self, path: str) -> tuple[str, ...]:
+        """The owners of a contested path from bottom to top, or ()."""
+
+    def contested_below(self, directory: str) -> bool:
+        """Whether any path below a directory is contested."""
+
+    def foreign(self, path: str) -> str | None:
+        """The value of the fact that a directory was there before any package."""
+
+
+class Disk(Protocol):
+    """What lies in the prefix.  Paths are relative to it."""
+
+    @property
+    def exchange(self) -> bool:
+        """Whether two names can be exchanged in one step."""
+
+    def look(self, path: str) -> Seen | None:
+        """What lies at a path (symlinks not followed), or None."""
+
+    def names(self, directory: str) -> Mapping[str, Seen]:
+        """What lies in a directory; nothing if it is not one."""
+
+    def digest(self, path: str) -> str:
+        """The hex SHA-256 of a file."""
+
+    def refusal(self, path: str) -> str:
+        """Why a directory cannot be renamed as a whole, or ""."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One package that a transaction changes: from `old` to `new`, None where it is not installed.
+
+    `old` and `new` are the images' manifests; `overrides` what the package's facts say beside them, by path.
+    """
+
+    identity: str
+    old: Manifest | None
+    new: Manifest | None
+    old_image: str = ""
+    new_image: str = ""
+    overrides: Mapping[str, Override] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """Everything a planner needs.  Where `undoing`, what nobody owns now but was the package's before is taken back as it is.  `restore` are paths whose content comes from an undo area (see `Unit.keep`)."""
+
+    wishes: Sequence[Wish]
+    record: Record
+    disk: Disk
+    policy: Policy = Policy.FAIL
+    undoing: bool = False
+    restore: Mapping[str, Source] = field(default_factory=dict)
+
+
+class Conflict(NamedTuple):
+    """A path that cannot be had: what is in the way, whose it is, and whether a policy would settle it."""
+
+    path: str
+    problem: str
+    owners: tuple[str, ...]
+    settled_by: tuple[Policy, ...]
+
+
+class Note(NamedTuple):
+    """Something a person should be told.  `kind` is one word, for machines."""
+
+    kind: str
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The units of a commit in order, what changes in the record, and what there is to say.
+
+    `shadowed` are sources whose times would let old bytecode stand for new content (I6), by package: such an image must be
+    given other times first.  `backups` is the manifest of what nobody owned and is to be given back.
+    `restores` are paths inside directory units whose content comes from an undo area.
+    """
+
+    units: tuple[Unit, ...]
+    changes: tuple[FactChange, ...]
+    conflicts: tuple[Conflict, ...]
+    notes: tuple[Note, ...]
+    shadowed: tuple[tuple[str, str], ...]
+    backups: Manifest | None = None
+    restores: tuple[tuple[str, Source], ...] = ()
+
+
+def matches(disk: Disk, path: str, seen: Seen, entry: Entry) -> bool:
+    """Whether what lies at a path is what an entry says: size and time first, then the digest; not the mode."""
+    if seen.kind != entry.kind:
+        return False
+    if entry.kind != FILE:
+        return seen.target == entry.target
+    return seen.size == entry.size and (seen.mtime == entry.mtime or disk.digest(path) == entry.digest)
