@@ -43,15 +43,15 @@ def top(claims: Sequence[Claim], stack: Sequence[str]) -> Claim | None:
     return claims[-1] if claims else None
 
 
-def settle(at: Path, contest: Sequence[str], policy: Policy) -> Outcome:
-    """Who shows at a path before and after, given the recorded stack there."""
+def settle(at: Path, contest: Sequence[str], policy: Policy, wanted: Sequence[str] | None = None) -> Outcome:
+    """Who shows at a path before and after, given the recorded stack there; `wanted` is the stack an undo goes back to."""
     before = top([*at.others, *at.old], contest)
     claims = {claim.owner: claim for claim in (*at.others, *at.new)}
-    stack = [owner for owner in contest if owner in claims]
+    stack = [owner for owner in (contest if wanted is None else wanted) if owner in claims]
     stack += [claim.owner for claim in at.others if claim.owner not in stack]
     conflict = None
     for claim in at.new:
-        if claim.owner in contest:
+        if claim.owner in contest or claim.owner in stack:
             continue
         below = claims[stack[-1]] if stack else None
         if below is not None and not below.entry.same_as(claim.entry) and policy is Policy.FAIL:

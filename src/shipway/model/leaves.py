@@ -11,6 +11,7 @@ from shipway.model.claims import SETTLED, Path, settle
 from shipway.model.derived import CACHE_DIRECTORY, bytecode_of, is_derived
 from shipway.model.entry import DIRECTORY, FILE, KIND_NAMES, LINK, Entry, join, parent_of
 from shipway.model.facts import (
+    BACKUP,
     CONTEST,
     KEPT,
     NEW,
@@ -20,7 +21,7 @@ from shipway.model.facts import (
     encode_owners,
     override_key,
 )
-from shipway.model.planning import Claim, Conflict, Note, PlanRequest, Policy, Seen, Wish, matches
+from shipway.model.planning import Claim, Conflict, Note, Past, PlanRequest, Policy, Seen, Wish, matches
 from shipway.model.unit import Source, Unit, Verb
 
 SECOND = 1_000_000_000
@@ -35,12 +36,13 @@ class Leaves:
         self._disk = request.disk
         self._wishes = {wish.identity: wish for wish in request.wishes}
         self._laid: set[str] = set()
+        self._past = request.past or Past()
         self.why = ""
         self.units: list[Unit] = []
         self.changes: dict[tuple[str, str], FactChange] = {}
         self.conflicts: list[Conflict] = []
         self.notes: list[Note] = []
-        self.shadowed: list[tuple[str, str]] = []
+        self.shadowed: list[tuple[str, str, Entry]] = []
         self.backups: dict[str, tuple[Entry, str]] = {}
         self.gone: set[str] = set()
 
@@ -75,7 +77,7 @@ class Leaves:
         if any(c.entry.derived for c in (*at.old, *at.new)):
             return self._visit_derived(at)
         contest = self._record.contest(at.path)
-        outcome = settle(at, contest, self._request.policy)
+        outcome = settle(at, contest, self._request.policy, self._past.stacks.get(at.path))
         if outcome.conflict:
             self.conflicts.append(outcome.conflict)
             return None
@@ -95,7 +97,7 @@ class Leaves:
         inside = []
         tops = [u.path + "/" for u in self.units if u.kind == DIRECTORY]
         done = {u.path for u in self.units}
-        for path, source in self._request.restore.items():
+        for path, source in self._past.restore.items():
             if any(path.startswith(top) for top in tops):
                 inside.append((path, source))
             elif path not in done:
@@ -120,7 +122,7 @@ class Leaves:
             if entry.kind == DIRECTORY:
                 self._shadows_below(wish, join(path, name))
             elif name in old.entries and shadows(old.entries[name], entry):
-                self.shadowed.append((wish.identity, join(path, name)))
+                self.shadowed.append((wish.identity, join(path, name), old.entries[name]))
 
     def _visit_derived(self, at: Path) -> None:
         seen = self._disk.look(at.path)
@@ -140,12 +142,12 @@ class Leaves:
             return self._first_claim(at, after, seen)
         if before is not None and after is None:
             return self._last_claim(at, before, seen)
-        if before is None or after is None or (before.entry.same_as(after.entry) and at.path not in self._request.restore):
+        if before is None or after is None or (before.entry.same_as(after.entry) and at.path not in self._past.restore):
             return None
         if seen is not None and seen.kind == DIRECTORY:
             return self._refuse(at, "a directory lies where the package's file was")
-        if shadows(before.entry, after.entry):
-            self.shadowed.append((after.owner, at.path))
+        if shadows(before.entry, after.entry) and after.owner in self._wishes:
+            self.shadowed.append((after.owner, at.path, before.entry))
         return self._next_version(at, before, after, seen)
 
     def _first_claim(self, at: Path, after: Claim, seen: Seen | None) -> None:
@@ -157,22 +159,29 @@ class Leaves:
         if seen.kind == DIRECTORY or seen.kind not in KIND_NAMES:
             return self._refuse(at, "a directory or special file that nobody owns")
         same = matches(self._disk, at.path, seen, after.entry) and _mode_of(seen) == _mode_of(after.entry)
-        if self._request.undoing and (same or is_configuration(at.path)):
+        if self._request.past is not None and (same or is_configuration(at.path)):
             return None if same else self._set_override(after.owner, at.path, Override(KEPT, self._entry_of(at.path, seen)))
-        if self._request.policy is Policy.FAIL:
+        policy = self._policy_at(at.path)
+        if policy is Policy.FAIL:
             problem = f"a {KIND_NAMES[seen.kind]} that nobody owns{' (with the same content)' if same else ''}"
             self.conflicts.append(Conflict(at.path, problem, (after.owner,), SETTLED))
             return None
-        if self._request.policy is Policy.BACKUP:
+        if policy is Policy.BACKUP:
             self.backups[at.path] = (self._entry_of(at.path, seen), after.owner)
         return None if same else self._coming(Unit(Verb.SWAP, at.path, FILE, keep="foreign"), after)
+
+    def _policy_at(self, path: str) -> Policy:
+        """The policy for what nobody owns; undo settles it as it was settled then."""
+        if any(owner.startswith(BACKUP) for owner in self._past.stacks.get(path, ())):
+            return Policy.BACKUP
+        return Policy.OVERWRITE if path in self._past.given else self._request.policy
 
     def _last_claim(self, at: Path, before: Claim, seen: Seen | None) -> None:
         """A path that no package has any longer."""
         if at.path in self._laid or self._still_laid(before.owner, at.path):
             return None
         self._forget_override(before.owner, at.path)
-        restored = self._request.restore.get(at.path)
+        restored = self._past.restore.get(at.path)
         if seen is None:
             return self._restoring(Unit(Verb.PLACE, at.path, FILE), restored) if restored else None
         if seen.kind != before.entry.kind:
@@ -189,12 +198,12 @@ class Leaves:
 
     def _next_version(self, at: Path, before: Claim, after: Claim, seen: Seen | None) -> None:
         """A path that stays, with other content."""
-        restored = self._request.restore.get(at.path)
+        restored = self._past.restore.get(at.path)
         if seen is None:
             self.note("missing", at.path, "was gone, is put back")
             return self._coming(Unit(Verb.PLACE, at.path, FILE), after, restored)
         changed = not matches(self._disk, at.path, seen, before.entry)
-        if is_configuration(at.path) and not restored and not self._request.undoing:
+        if is_configuration(at.path) and not restored and self._request.past is None:
             kept = self._is_kept(before.owner, at.path)
             if changed or kept:
                 return self._keep_users(at, before, after, seen)

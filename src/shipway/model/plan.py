@@ -139,7 +139,7 @@ class _Planner:
             return self._in_the_way(at, _obstacle(seen.kind, seen.target))
         if self.disk.exchange and only_derived(self.disk, at.path) and not self.disk.refusal(at.path):
             return self._unit(Verb.SWAP, at)
-        if self.record.foreign(at.path) is None and not self.request.undoing:
+        if self.record.foreign(at.path) is None and self.request.past is None:
             self.leaves.change(FactChange(FOREIGN, at.path, None, f"{seen.mode:o}"))
         self._warn_of_mode(at.path, at.new[0].entry.mode, seen.mode)
         return self.descend(at.path, "it was there before")

@@ -99,15 +99,28 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What undoing a transaction knows of it, beside the packages.
+
+    `restore` are paths whose content comes from its undo area (see `Unit.keep`), `stacks` the stacks of claims before it, and
+    `given` paths where it gave back what nobody owns, which may be displaced again.  What nobody owns now but was the
+    package's before is taken back as it is.
+    """
+
+    restore: Mapping[str, Source] = field(default_factory=dict)
+    stacks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    given: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """Everything a planner needs.  Where `undoing`, what nobody owns now but was the package's before is taken back as it is.  `restore` are paths whose content comes from an undo area (see `Unit.keep`)."""
+    """Everything a planner needs; `past` where it plans an undo."""
 
     wishes: Sequence[Wish]
     record: Record
     disk: Disk
     policy: Policy = Policy.FAIL
-    undoing: bool = False
-    restore: Mapping[str, Source] = field(default_factory=dict)
+    past: Past | None = None
 
 
 class Conflict(NamedTuple):
@@ -131,8 +144,8 @@ class Note(NamedTuple):
 class Plan:
     """The units of a commit in order, what changes in the record, and what there is to say.
 
-    `shadowed` are sources whose times would let old bytecode stand for new content (I6), by package: such an image must be
-    given other times first.  `backups` is the manifest of what nobody owned and is to be given back.
+    `shadowed` are sources whose times would let old bytecode stand for new content (I6), by package, with what is there: such
+    an image must be given other times first.  `backups` is the manifest of what nobody owned and is to be given back.
     `restores` are paths inside directory units whose content comes from an undo area.
     """
 
@@ -140,7 +153,7 @@ class Plan:
     changes: tuple[FactChange, ...]
     conflicts: tuple[Conflict, ...]
     notes: tuple[Note, ...]
-    shadowed: tuple[tuple[str, str], ...]
+    shadowed: tuple[tuple[str, str, Entry], ...]
     backups: Manifest | None = None
     restores: tuple[tuple[str, Source], ...] = ()
 

@@ -1,0 +1,288 @@
+"""The Python API: a prefix, its packages and its transactions.
+
+    from shipway import Prefix
+
+    with Prefix("/opt/site") as prefix:
+        image = prefix.seal("stage/", name="gmp", version="6.3.0")
+        with prefix.transaction(reason="update") as tx:
+            tx.install(image)
+            tx.remove("oldgmp")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from shipway.errors import ShipwayError
+from shipway.fs.system import FileSystem
+from shipway.model.entry import Entry
+from shipway.model.event import Listener, silent
+from shipway.model.facts import Installed
+from shipway.model.identity import checked_version, identity_of, short_name
+from shipway.model.planning import Plan, Policy
+from shipway.prefix import gc, queries, verify
+from shipway.prefix.change import Intent, resolve
+from shipway.prefix.commit import Planned, Request
+from shipway.prefix.library import Library
+from shipway.prefix.recover import needs_recovery, recover_locked
+from shipway.prefix.session import Session
+from shipway.prefix.site import Options, Site, open_site
+from shipway.prefix.undoing import choose, intent_to_undo, only_facts
+from shipway.prefix.verify import Report
+from shipway.prefix.work import Outcome, Work
+from shipway.sealing import Image, Sealer, Staged
+
+__all__ = ["Image", "Options", "Outcome", "Plan", "Policy", "Prefix", "Staged", "Transaction"]
+
+
+class Prefix:
+    """A live prefix.  Opening it finishes what a dead process left, if whoever opens it may write there.
+
+    Raises UsageError if it is no directory, ShipwayError if its record cannot be used.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        options: Options | None = None,
+        listener: Listener = silent,
+        fs: FileSystem | None = None,
+    ) -> None:
+        self.site: Site = open_site(root, options or Options(), listener, fs)
+        self._sealing: Session | None = None
+        self._sealer: Sealer | None = None
+        self.library = Library(self.site.database)
+        self._heal()
+
+    @property
+    def writable(self) -> bool:
+        """Whether this user may change it."""
+        return self.site.database.writable
+
+    def close(self) -> None:
+        """End sealing (what was sealed and not committed is left to `gc`) and close the record."""
+        if self._sealing:
+            self._sealing.forget_origin()
+            self._sealing.close()
+        self.site.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- changing --------------------------------------------------------------------------------------------
+
+    def seal(self, tree: str, *, name: str, version: str, move: bool = False, python: str | None = None) -> Image:
+        """Seal a staged tree into the store.  Nothing in the live tree changes.  See `Staged` for what can be said beside."""
+        return self.seal_staged(staged(tree, name, version, move=move, python=python))
+
+    def seal_staged(self, wanted: Staged, policy: Policy = Policy.FAIL) -> Image:
+        """Seal; where the tree is taken, first see whether it would meet conflicts under a policy (ConflictError)."""
+
+        def check(image: Image) -> None:
+            preview = Library(self.site.database)
+            preview.add(image.package.image, image.manifest)
+            Work(self.site, preview).check(Intent({image.package.identity: image.package}, policy))
+
+        return self._sealer_of_mine().seal(wanted, check)
+
+    def transaction(self, reason: str = "", policy: Policy = Policy.FAIL) -> Transaction:
+        """A transaction to be filled and, at the end of its `with` block, committed."""
+        self._refuse_reader()
+        return Transaction(self, reason, policy)
+
+    def merge(self, wanted: Staged, policy: Policy = Policy.FAIL) -> tuple[Image, Outcome]:
+        """Seal a tree and commit it; if the commit fails a tree that was taken is given back."""
+        self._refuse_reader()
+        image = self.seal_staged(wanted, policy)
+        try:
+            return image, self.run(
+                Intent({image.package.identity: image.package}, policy, exclusive=wanted.exclusive),
+                f"merge {wanted.name} {wanted.version}",
+            )
+        except BaseException:
+            self._sealer_of_mine().give_back(wanted, image)
+            raise
+
+    def plan_merge(self, wanted: Staged, policy: Policy = Policy.FAIL) -> tuple[Image, Plan]:
+        """What a merge would do; the tree is only read."""
+        self._refuse_reader()
+        image = self._sealer_of_mine().preview(wanted)
+        preview = Library(self.site.database)
+        preview.add(image.package.image, image.manifest)
+        return image, Work(self.site, preview).plan(Intent({image.package.identity: image.package}, policy))
+
+    def run(self, intent: Intent, reason: str, *, undoes: int = 0) -> Outcome:
+        """Carry out an intent as one transaction."""
+        self._refuse_reader()
+        return self._work().run(intent, reason, undoes=undoes)
+
+    def remove(self, names: Sequence[str]) -> Outcome:
+        """Remove packages, in one transaction.  Raises ShipwayError if one is not installed."""
+        packages = [resolve(self.site.database, name) for name in names]
+        label = " ".join(package.name for package in packages)
+        return self.run(Intent({package.identity: None for package in packages}), f"remove {label}")
+
+    def undo(self, number: int | None = None, *, redo: bool = False, policy: Policy = Policy.FAIL) -> Outcome:
+        """Take a transaction back (without a number the last one that has its effect); `redo` takes an undo back."""
+        self._refuse_reader()
+        row = choose(self.site.database, number, redo=redo)
+        reason = f"{'redo' if redo else 'undo'} {row.id}"
+        planned = only_facts(self.site.database, row)
+        if planned is None:
+            return self.run(intent_to_undo(self.site.database, row, policy), reason, undoes=row.id)
+        return self._carry_out(lambda: planned, reason, row.id)
+
+    def verify(self, names: Sequence[str] = (), *, quick: bool = False) -> Report:
+        """Compare packages (all if none are named) with the disk."""
+        return verify.verify(self.site, names, quick=quick)
+
+    def accept(self, names: Sequence[str] = ()) -> Outcome:
+        """Take changes of metadata alone (somebody's chmod) as wanted."""
+        return self._carry_out(lambda: verify.plan_accept(self.site, names), "verify --accept")
+
+    def repair(self, names: Sequence[str] = ()) -> Outcome:
+        """Put back from the images what is missing or changed.  Raises CorruptError if an image is damaged itself."""
+        label = " ".join(("repair", *names))
+        return self._carry_out(lambda: verify.plan_repair(self.site, names), label)
+
+    def detach(self, names: Sequence[str]) -> Outcome:
+        """Forget packages and keep their files, which belong to nobody then."""
+        label = " ".join(("detach", *names))
+        return self._carry_out(lambda: verify.plan_detach(self.site, names), label)
+
+    def detach_all(self) -> str:
+        """Leave a plain tree: forget everything and remove the state directory; returns its path."""
+        self._refuse_reader()
+        lock = self.site.prefix_lock()
+        lock.acquire(wait=self.site.options.wait, on_wait=self.site.on_wait)
+        try:
+            recover_locked(self.site)
+            self.close()
+            self.site.fs.remove_tree(self.site.layout.state)
+        finally:
+            lock.release()
+        return self.site.layout.state
+
+    def recover(self) -> list[str]:
+        """Finish what dead processes left, stuck transactions too; returns one sentence each.  Raises StuckError."""
+        self._refuse_reader()
+        lock = self.site.prefix_lock()
+        lock.acquire(wait=self.site.options.wait, on_wait=self.site.on_wait)
+        try:
+            return recover_locked(self.site, again=True)
+        finally:
+            lock.release()
+
+    def gc(self, keep: int | None = None) -> gc.Collected:
+        """Collect undo areas beyond the last `keep` transactions (None: the horizon), and what nothing refers to."""
+        self._refuse_reader()
+        options = self.site.options
+        return gc.collect(self.site, options.keep if keep is None else keep, options.keep_bytes)
+
+    # -- asking ----------------------------------------------------------------------------------------------
+
+    def packages(self) -> list[queries.Package]:
+        """What is installed, by name."""
+        return queries.packages(self.site.database)
+
+    def package(self, name: str) -> Installed:
+        """One installed package by name or identity.  Raises ShipwayError if there is none."""
+        return resolve(self.site.database, name)
+
+    def files(self, name: str) -> list[tuple[str, Entry]]:
+        """The paths of a package with their entries, directories too, sorted."""
+        return queries.files(self.site.database, self.package(name))
+
+    def owners(self, path: str) -> list[queries.Owner]:
+        """Who owns a path (relative to the prefix, or absolute)."""
+        return queries.owners(self.site, path)
+
+    def history(self) -> list[queries.Past]:
+        """The transactions, newest first."""
+        return queries.history(self.site)
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _heal(self) -> None:
+        if not self.site.database.writable:
+            if self.site.database.unfinished():
+                self.site.tell("unfinished", "a transaction is unfinished; whoever may write here should run `shipway recover`")
+            return
+        if needs_recovery(self.site):
+            lock = self.site.prefix_lock()
+            try:
+                lock.acquire(wait=0)
+            except ShipwayError:
+                return
+            try:
+                recover_locked(self.site)
+            finally:
+                lock.release()
+
+    def _carry_out(self, plan: Callable[[], Planned], reason: str, undoes: int = 0) -> Outcome:
+        self._refuse_reader()
+        with Session(self.site.fs, self.site.layout) as session:
+            return self._work().carry_out(session, Request(plan, lambda _: None, reason, undoes))
+
+    def _refuse_reader(self) -> None:
+        if not self.writable:
+            raise ShipwayError(f"you may not write in {self.site.layout.root}", hint="ask its owner, or use sudo")
+
+    def _work(self) -> Work:
+        token = self._sealing.token if self._sealing else ""
+        return Work(self.site, self.library, {name: token for name in self.library.fresh})
+
+    def _sealer_of_mine(self) -> Sealer:
+        if self._sealer is None:
+            self._sealing = Session(self.site.fs, self.site.layout)
+            self._sealer = Sealer(self.site, self._sealing, self.library)
+        return self._sealer
+
+
+class Transaction:
+    """Several changes that become one commit when the `with` block ends; none if it raises."""
+
+    def __init__(self, prefix: Prefix, reason: str, policy: Policy) -> None:
+        self._prefix = prefix
+        self._reason = reason
+        self._policy = policy
+        self._targets: dict[str, Installed | None] = {}
+        self.outcome: Outcome | None = None
+
+    def install(self, image: Image) -> None:
+        """Install a sealed image, or upgrade to it."""
+        self._targets[image.package.identity] = image.package
+
+    def remove(self, name: str) -> None:
+        """Remove a package.  Raises ShipwayError if it is not installed."""
+        self._targets[self._prefix.package(name).identity] = None
+
+    def commit(self) -> Outcome:
+        """Commit what was asked for.  Raises ConflictError, LockedError or ShipwayError, the prefix unchanged."""
+        exclusive = any(package is not None and package.exclusive for package in self._targets.values())
+        intent = Intent(self._targets, self._policy, exclusive=exclusive)
+        self.outcome = self._prefix.run(intent, self._reason or "transaction")
+        return self.outcome
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.commit()
+
+
+def staged(tree: str, name: str, version: str, *, move: bool = False, python: str | None = None) -> Staged:
+    """A `Staged` for a plain name and version, both checked (UsageError)."""
+    identity = identity_of(name)
+    return Staged(tree, identity, short_name(identity), checked_version(version), move=move, python=python)

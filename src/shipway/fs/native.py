@@ -1,0 +1,261 @@
+"""The calls that Python's `os` does not have, by ctypes and ioctl: all that is platform-dependent lies here.
+
+Written for Linux.  Where the C library or the kernel lacks a call, the functions raise
+OSError(ENOSYS) or answer "don't know" (None), and the layers above fall back.  On macOS
+`renamex_np` (RENAME_SWAP, RENAME_EXCL) would stand behind `rename`, `clonefile` behind `clone`;
+there is no syncfs there: fsync each file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import platform
+import signal
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+NOREPLACE = 1
+EXCHANGE = 2
+
+IMMUTABLE = 0x10
+APPEND_ONLY = 0x20
+MOUNT_ROOT = 0x2000
+
+CASEFOLD = 0x40000000
+
+UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY})
+"""What kernels and file systems answer to a call, flag or ioctl that they do not know."""
+
+_AT_FDCWD = -100
+_AT_SYMLINK_NOFOLLOW = 0x100
+_AT_EMPTY_PATH = 0x1000
+_STATX_WANTED = 0x7FF | 0x800  # basic stats and birth time
+_STATX_BTIME = 0x800
+_STATX = struct.Struct("=IIQIIIHxxQQQQqIiqIiqIiqIiIIII")
+_STATX_SIZE = 256
+_PR_SET_PDEATHSIG = 1
+
+_RENAMEAT2_NUMBERS = {
+    "x86_64": 316,
+    "i686": 353,
+    "aarch64": 276,
+    "riscv64": 276,
+    "loongarch64": 276,
+    "armv7l": 382,
+    "ppc64le": 357,
+    "s390x": 347,
+}
+
+_ENCODING = sys.getfilesystemencoding()
+_ENCODE_ERRORS = sys.getfilesystemencodeerrors()
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _function(name: str, *arguments: Any) -> Callable[..., int] | None:
+    found = getattr(_libc, name, None)
+    if found is not None:
+        found.argtypes = arguments
+        found.restype = ctypes.c_int
+    return found
+
+
+def _find_renameat2() -> Callable[..., int] | None:
+    """The C library's wrapper (glibc 2.28), else the bare system call (musl has it late)."""
+    wrapper = _function("renameat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    number = _RENAMEAT2_NUMBERS.get(platform.machine())
+    if wrapper or number is None or not hasattr(_libc, "syscall"):
+        return wrapper
+    types = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    bare = _function("syscall", *types)
+    return None if bare is None else lambda *arguments: bare(number, *arguments)
+
+
+_renameat2 = _find_renameat2()
+_syncfs = _function("syncfs", ctypes.c_int)
+_statx = _function("statx", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p)
+_prctl = _function("prctl", ctypes.c_int, ctypes.c_ulong)
+
+
+def _ioctl_number(direction: str, letter: str, number: int, size: int) -> int:
+    """_IOR and _IOW of asm-generic/ioctl.h; powerpc, mips and sparc count the directions otherwise."""
+    if platform.machine().startswith(("ppc", "mips", "sparc")):
+        return {"r": 2, "w": 4}[direction] << 29 | size << 16 | ord(letter) << 8 | number
+    return {"r": 2, "w": 1}[direction] << 30 | size << 16 | ord(letter) << 8 | number
+
+
+_FICLONE = _ioctl_number("w", "\x94", 9, 4)
+_FS_IOC_GETFLAGS = _ioctl_number("r", "f", 1, struct.calcsize("l"))
+
+
+def _encoded(path: str) -> bytes:
+    """As os.fsencode, a third of its time; ctypes would cut a path at a null byte."""
+    if "\0" in path:
+        raise ValueError("embedded null byte")
+    return path.encode(_ENCODING, _ENCODE_ERRORS)
+
+
+def rename(source: str, target: str, flags: int) -> None:
+    """renameat2(2) with NOREPLACE or EXCHANGE; EINVAL or ENOSYS where the flag is not to be had."""
+    if _renameat2 is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), source, None, target)
+    if _renameat2(_AT_FDCWD, _encoded(source), _AT_FDCWD, _encoded(target), flags):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), source, None, target)
+
+
+def syncfs(descriptor: int) -> None:
+    """Everything of the descriptor's file system is on disk, or OSError (syncfs(2)).
+
+    Since kernel 5.8 an earlier write-back error is reported, once for each descriptor that was
+    open when it happened: open the descriptor before writing.
+    """
+    if _syncfs is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if _syncfs(descriptor):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+class Status(NamedTuple):
+    """The part of statx(2) that `os.stat` lacks, and what belongs to it.
+
+    `born` is the time of birth in nanoseconds, 0 if the file system keeps none; `attributes` are the
+    bits IMMUTABLE, APPEND_ONLY, MOUNT_ROOT as far as the file system tells them.
+    """
+
+    mode: int
+    dev: int
+    ino: int
+    born: int
+    attributes: int
+
+
+def status(path: str) -> Status | None:
+    """statx(2) of a path, symlinks not followed; None where there is no statx.  OSError as the OS gives it."""
+    return _status(_AT_FDCWD, _encoded(path), _AT_SYMLINK_NOFOLLOW, path)
+
+
+def descriptor_status(descriptor: int) -> Status | None:
+    """The same of an open descriptor."""
+    return _status(descriptor, b"", _AT_EMPTY_PATH, None)
+
+
+def _status(directory: int, name: bytes, flags: int, path: str | None) -> Status | None:
+    if _statx is None:
+        return None
+    buffer = ctypes.create_string_buffer(_STATX_SIZE)
+    if _statx(directory, name, flags, _STATX_WANTED, buffer):
+        code = ctypes.get_errno()
+        if code == errno.ENOSYS:
+            return None
+        raise OSError(code, os.strerror(code), path)
+    f = _STATX.unpack_from(buffer)
+    born = f[14] * 1_000_000_000 + f[15] if f[0] & _STATX_BTIME else 0
+    return Status(mode=f[6], dev=os.makedev(f[25], f[26]), ino=f[7], born=born, attributes=f[2])
+
+
+def inode_flags(path: str) -> int | None:
+    """FS_IOC_GETFLAGS of a directory or file (ioctl_iflags(2)); None where the file system keeps none."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        answer = fcntl.ioctl(descriptor, _FS_IOC_GETFLAGS, struct.pack("l", 0))
+    except OSError as error:
+        if error.errno in UNSUPPORTED:
+            return None
+        raise
+    finally:
+        os.close(descriptor)
+    return int(struct.unpack_from("I", answer)[0])
+
+
+def clone(source: int, target: int) -> None:
+    """ioctl_ficlone(2): let the empty file `target` share all data of `source`.
+
+    EOPNOTSUPP where the file system has no reflinks, EXDEV between file systems.
+    """
+    fcntl.ioctl(target, _FICLONE, source)
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the thread that forked it ends (prctl(2)); nothing elsewhere."""
+    if _prctl is not None:
+        _prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+
+
+def change_mode(descriptor: int, mode: int) -> None:
+    """Set the mode of what an O_PATH descriptor stands for, so that no symlink can come in between."""
+    os.chmod(f"/proc/self/fd/{descriptor}", mode)
+
+
+_CHUNK = 1 << 20
+_NO_COPY_RANGE = UNSUPPORTED | {errno.EXDEV, errno.EBADF, errno.EPERM, errno.EIO}
+
+
+def copy_data(source: int, target: int, size: int, blocks: int) -> None:
+    """Copy the content of one open file into an empty one; holes stay holes.
+
+    `size` and `blocks` are what fstat said of the source.  A source that grows meanwhile is copied to
+    where it ended then.
+    """
+    if size <= _CHUNK and blocks * 512 >= size:
+        _copy_by_hand(source, target, 0, size)
+        return
+    os.ftruncate(target, size)
+    for start, end in _data_extents(source, size):
+        _copy_extent(source, target, start, end)
+
+
+def _data_extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """The ranges that hold data, by SEEK_DATA and SEEK_HOLE (lseek(2)); everything where these are unknown."""
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(descriptor, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            if error.errno not in UNSUPPORTED:
+                raise
+            start = end
+        end = size if start >= size else _hole_after(descriptor, start, size)
+        if start < end:
+            yield start, end
+
+
+def _hole_after(descriptor: int, start: int, size: int) -> int:
+    with contextlib.suppress(OSError):
+        return min(size, os.lseek(descriptor, start, os.SEEK_HOLE))
+    return size
+
+
+def _copy_extent(source: int, target: int, start: int, end: int) -> None:
+    """Within the kernel as far as it goes (copy_file_range(2)), the rest by reading and writing."""
+    while start < end:
+        try:
+            done = os.copy_file_range(source, target, end - start, start, start)
+        except OSError as error:
+            if error.errno not in _NO_COPY_RANGE:
+                raise
+            done = 0
+        if not done:
+            _copy_by_hand(source, target, start, end)
+            return
+        start += done
+
+
+def _copy_by_hand(source: int, target: int, start: int, end: int) -> None:
+    while start < end:
+        data = os.pread(source, min(_CHUNK, end - start), start)
+        if not data:
+            return
+        written = 0
+        while written < len(data):
+            written += os.pwrite(target, data[written:] if written else data, start + written)
+        start += written

@@ -1,0 +1,136 @@
+"""Requests to the committer: install, upgrade and remove packages, in one transaction.
+
+A request plans from the present state each time it is asked, so that a plan which somebody else's commit has made
+stale is simply made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from shipway.errors import ShipwayError
+from shipway.model.entry import Entry, Manifest
+from shipway.model.facts import INSTALLED, NEW, OVERRIDE, FactChange, Installed, Override, effective
+from shipway.model.plan import plan
+from shipway.model.planning import Past, Plan, PlanRequest, Policy, Wish
+from shipway.prefix.commit import Planned
+from shipway.prefix.database import Database
+from shipway.prefix.library import Library
+from shipway.prefix.live import LiveDisk, LiveRecord
+from shipway.prefix.retime import retimed
+from shipway.prefix.session import Session
+from shipway.prefix.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is wanted: packages by identity, None for those that shall go, and how conflicts are settled."""
+
+    targets: Mapping[str, Installed | None]
+    policy: Policy = Policy.FAIL
+    exclusive: bool = False
+    past: Past | None = None
+
+
+@dataclass(slots=True)
+class ChangePlanner:
+    """Plans one intent, from what is recorded and what lies on disk at the moment it is called."""
+
+    site: Site
+    session: Session
+    library: Library
+    intent: Intent
+
+    def __call__(self) -> Planned:
+        """Plan.  Raises CorruptError if an image that is needed is not recorded."""
+        installed = self.site.database.installed()
+        made = self._plan(installed)
+        if made.shadowed and not made.conflicts:
+            self._retime(made)
+            made = self._plan(installed)
+            assert not made.shadowed, "an image given other times still shadows"
+        changes = (*self._installed_changes(installed, made), *made.changes)
+        return Planned(made, changes, self.intent.exclusive)
+
+    def preview(self) -> Plan:
+        """The plan alone, from images that need not be in the store yet."""
+        return self._plan(self.site.database.installed())
+
+    def _retime(self, made: Plan) -> None:
+        """Give images other times where old bytecode would pass for new (I6)."""
+        by_owner: dict[str, dict[str, Entry]] = {}
+        for identity, path, present in made.shadowed:
+            by_owner.setdefault(identity, {})[path] = present
+        targets = dict(self.intent.targets)
+        for identity, against in by_owner.items():
+            package = targets[identity]
+            assert package is not None
+            targets[identity] = retimed(self.site, self.session, self.library, package, against)
+        self.intent = replace(self.intent, targets=targets)
+
+    def _plan(self, installed: Mapping[str, Installed]) -> Plan:
+        wishes = [self._wish(identity, installed) for identity in self.intent.targets]
+        return plan(
+            PlanRequest(
+                wishes=[w for w in wishes if w.old is not None or w.new is not None],
+                record=LiveRecord(self.site.database, self.intent.targets.keys()),
+                disk=LiveDisk(self.site.fs, self.site.layout, self.session.full),
+                policy=self.intent.policy,
+                past=self.intent.past,
+            )
+        )
+
+    def _wish(self, identity: str, installed: Mapping[str, Installed]) -> Wish:
+        was, becomes = installed.get(identity), self.intent.targets[identity]
+        overrides = overrides_of(self.site.database, identity) if was else {}
+        return Wish(
+            identity,
+            self._old(was, overrides) if was else None,
+            self.library(becomes.image) if becomes else None,
+            was.image if was else "",
+            becomes.image if becomes else "",
+            overrides,
+        )
+
+    def _old(self, was: Installed, overrides: Mapping[str, Override]) -> Manifest:
+        laid = {path: override for path, override in overrides.items() if override.why == NEW}
+        return effective(self.library(was.image), laid)
+
+    def _installed_changes(self, installed: Mapping[str, Installed], made: Plan) -> list[FactChange]:
+        changes = []
+        for identity, becomes in self.intent.targets.items():
+            was = installed.get(identity)
+            old, new = (was.encode() if was else None), (becomes.encode() if becomes else None)
+            if old != new and not self._is_same(was, becomes, made):
+                changes.append(FactChange(INSTALLED, identity, old, new))
+        return changes
+
+    def _is_same(self, was: Installed | None, becomes: Installed | None, made: Plan) -> bool:
+        """Whether only the times of an image differ, so that there is nothing to do."""
+        if was is None or becomes is None or made.units or made.changes:
+            return False
+        same = self.library(was.image).digest == self.library(becomes.image).digest
+        return same and was._replace(image=becomes.image, python=becomes.python) == becomes
+
+
+def overrides_of(database: Database, identity: str) -> dict[str, Override]:
+    """What a package expects beside its manifest, by path."""
+    found = database.facts_under(OVERRIDE, f"{identity}\n")
+    return {key.partition("\n")[2]: Override.decode(value) for key, value in found.items()}
+
+
+def resolve(database: Database, name: str) -> Installed:
+    """The installed package that a person means by a name or a PURL.  Raises ShipwayError if there is none, or several."""
+    installed = database.installed()
+    if name in installed:
+        return installed[name]
+    found = [package for package in installed.values() if package.name == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        identities = ", ".join(package.identity for package in found)
+        raise ShipwayError(f"{name} could be {identities}", hint="give the identity in full")
+    close = [p.name for p in installed.values() if name.lower() in p.name.lower()]
+    hint = f"did you mean {', '.join(sorted(close)[:3])}?" if close else "`shipway list` shows what is installed"
+    raise ShipwayError(f"{name} is not installed", hint=hint)

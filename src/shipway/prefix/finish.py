@@ -1,0 +1,199 @@
+"""After the renames: what was taken out is looked through, put away and made durable; then a transaction is `done`.
+
+Runs outside the prefix lock, by the process that committed or by the next one that finds it dead; every step may be
+repeated.  Nothing that a program wrote into a directory between the plan and the rename is lost (I9): such strays go
+back under their names, or into `lost+found/`, and are told.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from shipway.fs.found import DIRECTORY, LINK, list_directory, look
+from shipway.model.derived import bytecode_of, is_derived
+from shipway.model.entry import Manifest, join, parent_of
+from shipway.model.planning import Note
+from shipway.model.unit import Verb
+from shipway.prefix.journal import Journal
+from shipway.prefix.layout import saved, staged
+from shipway.prefix.records import State, Step
+from shipway.prefix.site import Site
+from shipway.store.compare import changed, strays
+
+SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
+_KEPT = re.compile(r"u\d+\Z")
+
+
+@dataclass(slots=True)
+class Finisher:
+    """Finishes one transaction that is `applied`."""
+
+    site: Site
+    ref: int
+    number: int
+    token: str
+    journal: Journal
+    notes: list[Note] = field(default_factory=list)
+
+    def finish(self, steps: list[Step]) -> list[Note]:
+        """Look through, put away, sync, `done`; returns what there is to tell."""
+        site = self.site
+        descriptor = site.fs.open_for_sync(site.layout.state)
+        try:
+            for step in steps:
+                self._look_through(step)
+            sweep_bytecode(site, steps)
+            size = self._size(steps)
+            kept = self._put_away(steps)
+            site.fs.sync(descriptor)
+        finally:
+            os.close(descriptor)
+        site.database.finish(self.ref, State.DONE, "kept" if kept else "none", size if kept else (0, 0))
+        self.notes += [Note("left", path, "not removed, something new lies in it") for path in self.journal.left]
+        return self.notes
+
+    # -- what was taken out ----------------------------------------------------------------------------------
+
+    def _look_through(self, step: Step) -> None:
+        if step.unit.verb not in (Verb.SWAP, Verb.RETIRE):
+            return
+        there, before = staged(self.journal.area, step.seq), saved(self.journal.area, step.seq)
+        if os.path.lexists(before):
+            self.site.fs.remove_tree(there)
+            self.site.fs.take(before, there)
+        found = look(there)
+        if found is None or found.kind == LINK:
+            return
+        if found.kind == DIRECTORY:
+            self._look_through_directory(step, there)
+        elif found.mode & SPECIAL_BITS:
+            self.site.fs.chmod(there, found.mode & ~SPECIAL_BITS)
+
+    def _look_through_directory(self, step: Step, there: str) -> None:
+        manifests = [self.journal.manifest(s.image).subtree(s.path) for s in step.unit.replaces]
+        for name in _in_none(there, manifests):
+            self._give_back(join(step.unit.path, name), f"{there}/{name}")
+        for manifest in manifests:
+            for name in changed(there, manifest, ""):
+                text = "was changed while the commit was under way; that version is kept in the undo area"
+                self.notes.append(Note("changed", join(step.unit.path, name), text))
+            self._disarm(there, manifest)
+
+    def _disarm(self, there: str, manifest: Manifest) -> None:
+        """Old programs with setuid must not stay usable in the undo area (I11)."""
+        for path, entry in manifest.walk():
+            if entry.mode & SPECIAL_BITS and entry.kind == "f":
+                found = look(f"{there}/{path}")
+                if found is not None and found.mode & SPECIAL_BITS:
+                    self.site.fs.chmod(f"{there}/{path}", found.mode & ~SPECIAL_BITS)
+
+    def _give_back(self, path: str, taken: str) -> None:
+        """A stray returns to its name; where that is taken by now it goes to lost+found."""
+        live = self.site.layout.live(path)
+        try:
+            self._make_parents(path)
+            self.site.fs.place(taken, live)
+            self.notes.append(Note("stray", path, "was written while the commit was under way; it is where it was"))
+        except OSError:
+            lost = f"{self.site.layout.lost}/{self.number}/{path}"
+            self._make_directories(os.path.dirname(lost))
+            self.site.fs.take(taken, lost)
+            text = f"was written while the commit was under way; its name is taken, it lies in {lost}"
+            self.notes.append(Note("stray", path, text))
+
+    def _make_parents(self, path: str) -> None:
+        self._make_directories(self.site.layout.live(parent_of(path)))
+
+    def _make_directories(self, path: str) -> None:
+        if not os.path.isdir(path):
+            self._make_directories(os.path.dirname(path))
+            self.site.fs.mkdir(path, 0o755)
+
+    # -- the undo area ---------------------------------------------------------------------------------------
+
+    def _put_away(self, steps: list[Step]) -> bool:
+        """Turn the session's area into the undo area; False if a commit took nothing out."""
+        area, undo = self.journal.area, self.site.layout.undo_of(self.number)
+        kept = {f"u{step.seq}" for step in steps if step.unit.verb in (Verb.SWAP, Verb.RETIRE)}
+        if not os.path.isdir(area):
+            return False
+        for name in os.listdir(area):
+            if name not in kept or not _KEPT.match(name):
+                self.site.fs.remove_tree(f"{area}/{name}")
+        if not os.listdir(area):
+            self.site.fs.rmdir(area)
+            return False
+        if area != undo:
+            self.site.fs.take(area, undo)
+            self.journal.area = undo
+        return True
+
+    def _size(self, steps: list[Step]) -> tuple[int, int]:
+        """Bytes and inodes in the undo area, by the manifests of what was taken out."""
+        size = inodes = 0
+        for step in steps:
+            for source in step.unit.replaces:
+                manifest = self.journal.manifest(source.image)
+                entry = manifest.entry(source.path)
+                below = manifest.subtree(source.path).walk() if entry and entry.kind == DIRECTORY else ()
+                sizes = [e.size for _, e in below] + ([entry.size] if entry else [])
+                size, inodes = size + sum(sizes), inodes + len(sizes)
+        return size, inodes
+
+
+def sweep_bytecode(site: Site, steps: Iterable[Step]) -> None:
+    """Remove what late importers wrote after the sources had gone (I6): bytecode alone, never anything else."""
+    for step in steps:
+        if step.unit.verb is Verb.RETIRE and not step.unit.derived:
+            if step.unit.kind == DIRECTORY:
+                _sweep_directory(site, site.layout.live(step.unit.path))
+            elif step.unit.path.endswith(".py"):
+                _sweep_source(site, step.unit.path)
+
+
+def _sweep_directory(site: Site, live: str) -> None:
+    found = look(live)
+    if found is not None and found.kind == DIRECTORY and _holds_derived_only(live):
+        site.fs.remove_tree(live)
+
+
+def _sweep_source(site: Site, path: str) -> None:
+    if os.path.lexists(site.layout.live(path)):
+        return
+    directory = site.layout.live(parent_of(path))
+    names = [_names(directory), _names(f"{directory}/__pycache__")]
+    for derived in bytecode_of(path, *names):
+        with suppress(FileNotFoundError):
+            site.fs.unlink(site.layout.live(derived))
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _holds_derived_only(path: str) -> bool:
+    found = list_directory(path)
+    return bool(found) and all(
+        _holds_derived_only(f"{path}/{f.name}") if f.kind == DIRECTORY else is_derived(f"{path}/{f.name}") for f in found
+    )
+
+
+def _in_none(there: str, manifests: list[Manifest]) -> list[str]:
+    """The names below a taken-out directory that none of its packages knows; the topmost only."""
+    if not manifests:
+        return [f.name for f in list_directory(there) if not is_derived(f.name) and f.kind != DIRECTORY]
+    found = set.intersection(*(set(strays(there, manifest, "")) for manifest in manifests))
+    return sorted(name for name in found if not any(parent in found for parent in _above(name)))
+
+
+def _above(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:i]) for i in range(1, len(parts))]

@@ -1,0 +1,81 @@
+"""What new files take over from the directory they are placed in (I1): its group where it is setgid, its default ACL, its label.
+
+A staging area lies elsewhere, so the kernel would have them take over something else.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+
+from shipway.fs.system import FileSystem
+
+DEFAULT_ACL = "system.posix_acl_default"
+LABEL = "security.selinux"
+_NONE = frozenset({errno.ENODATA, errno.ENOTSUP, errno.EOPNOTSUPP})
+
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What the destination passes on; None or b"" where nothing is to be set."""
+
+    gid: int | None
+    acl: bytes
+    label: bytes
+
+    @property
+    def needs_copies(self) -> bool:
+        """Whether files must be made anew in a directory that passes the ACL on."""
+        return bool(self.acl)
+
+
+def inherited(directory: str) -> Inheritance:
+    """What a live directory passes on to what is created in it."""
+    status = os.stat(directory)
+    gid = status.st_gid if status.st_mode & 0o2000 else None
+    return Inheritance(gid, _attribute(directory, DEFAULT_ACL), _attribute(directory, LABEL))
+
+
+def prepare(fs: FileSystem, holder: str, given: Inheritance) -> None:
+    """Have a staging directory pass on what the destination would."""
+    if given.gid is not None:
+        fs.chown(holder, -1, given.gid)
+    if given.acl:
+        fs.set_xattr(holder, DEFAULT_ACL, given.acl)
+
+
+def finish(fs: FileSystem, path: str, given: Inheritance) -> None:
+    """Set the label, and the setgid bit of directories, on everything staged at a path."""
+    if not given.label and given.gid is None:
+        return
+    for parent, directories, files in os.walk(path):
+        _finish_one(fs, parent, given, directory=True)
+        for name in [d for d in directories if os.path.islink(f"{parent}/{d}")] + files:
+            _finish_one(fs, f"{parent}/{name}", given, directory=False)
+    if not os.path.isdir(path) or os.path.islink(path):
+        _finish_one(fs, path, given, directory=False)
+
+
+def _finish_one(fs: FileSystem, path: str, given: Inheritance, *, directory: bool) -> None:
+    if given.gid is not None:
+        status = os.lstat(path)
+        if status.st_gid != given.gid:
+            fs.chown(path, -1, given.gid)
+            if status.st_mode & 0o6000 and not os.path.islink(path):
+                fs.chmod(path, status.st_mode & 0o7777)
+        if directory:
+            fs.chmod(path, (status.st_mode & 0o7777) | 0o2000)
+    if given.label:
+        fs.set_xattr(path, LABEL, given.label)
+
+
+def _attribute(path: str, name: str) -> bytes:
+    if not hasattr(os, "getxattr"):
+        return b""
+    try:
+        return os.getxattr(path, name)
+    except OSError as error:
+        if error.errno in _NONE:
+            return b""
+        raise

@@ -1,0 +1,214 @@
+"""The journal carried out: every unit forward to finish a transaction, or backward to take it back.
+
+Commit, abort and recovery are this one loop.  For each unit it finds which role what lies on either side plays, asks
+the table in `model.recovery` what to do, and does it.  A side is recognised by its identity (device, inode, birth time,
+kind); where that fails, because the prefix was copied or restored meanwhile, by its content against both manifests.
+What fits neither is left alone and named: nothing is guessed (I3, I10).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from shipway.errors import StuckError
+from shipway.fs.found import DIRECTORY, FILE, Identity, identity, list_directory, look
+from shipway.fs.hashing import hash_file
+from shipway.fs.system import FileSystem
+from shipway.model.derived import is_derived
+from shipway.model.entry import Manifest, parent_of
+from shipway.model.recovery import (
+    Action,
+    Role,
+    backward,
+    backward_derived,
+    forward,
+    forward_derived,
+)
+from shipway.model.unit import Source, Verb
+from shipway.prefix.layout import Layout, saved, staged
+from shipway.prefix.records import Step
+from shipway.store.compare import compare, strays
+
+FALLBACK = "fallback"
+
+
+@dataclass(slots=True)
+class Journal:
+    """The units of one transaction, with where they lie.  `manifest` reads an image's manifest from the record."""
+
+    fs: FileSystem
+    layout: Layout
+    area: str
+    mode: str
+    manifest: Callable[[str], Manifest]
+    left: list[str] = field(default_factory=list)
+    """Directories that could not be removed because something new lies in them."""
+
+    def roll_forward(self, steps: list[Step]) -> None:
+        """Finish every unit, in order.  Raises OSError where one proves impossible, StuckError where one is unclear."""
+        for step in steps:
+            self._forward(step)
+
+    def roll_back(self, steps: list[Step]) -> None:
+        """Take every unit back, in reverse.  Tries all; raises StuckError that lists what could not be taken back."""
+        failures = []
+        for step in reversed(steps):
+            try:
+                self._backward(step)
+            except (OSError, StuckError) as error:
+                failures.append(f"{step.unit.path}: {error}")
+        if failures:
+            raise StuckError("these paths could be neither finished nor taken back", details=failures)
+
+    def unclear(self, steps: list[Step]) -> list[str]:
+        """The paths on which finishing would have to guess."""
+        return [s.unit.path for s in steps if self._decide(s, going=True) is Action.UNCLEAR]
+
+    def _forward(self, step: Step) -> None:
+        action = self._decide(step, going=True)
+        if action is Action.UNCLEAR:
+            raise StuckError(f"{step.unit.path} is neither the old nor the new content")
+        try:
+            self._perform(action, step)
+        except FileExistsError:
+            if not self._may_displace(step):
+                raise
+            self._displace(step)
+        except FileNotFoundError:
+            if not step.unit.derived:
+                raise
+
+    def _backward(self, step: Step) -> None:
+        action = self._decide(step, going=False)
+        if action is Action.UNCLEAR:
+            raise StuckError("is neither the old nor the new content")
+        self._perform(action, step)
+
+    def _decide(self, step: Step, *, going: bool) -> Action:
+        there, here = self._roles(step)
+        if step.unit.derived:
+            return (forward_derived if going else backward_derived)(step.unit.verb, there, here)
+        return (forward if going else backward)(step.unit.verb, there, here)
+
+    def _perform(self, action: Action, step: Step) -> None:
+        there, live = staged(self.area, step.seq), self.layout.live(step.unit.path)
+        if action is Action.PLACE:
+            self.fs.place(there, live)
+        elif action is Action.EXCHANGE:
+            self._exchange(step, there, live)
+        elif action is Action.TAKE:
+            self.fs.take(live, there)
+        elif action is Action.DROP:
+            self.fs.replace(live, there)
+        elif action is Action.RMDIR:
+            self._rmdir(step.unit.path, live)
+        elif action is Action.MKDIR:
+            self.fs.mkdir(live, self._old_mode(step))
+        elif action is Action.RESTORE:
+            self._restore(step, live)
+
+    def _exchange(self, step: Step, there: str, live: str) -> None:
+        if self.mode != FALLBACK:
+            return self.fs.exchange(there, live)
+        kept = saved(self.area, step.seq)
+        if not os.path.lexists(kept):
+            self.fs.take(live, kept)
+            return self.fs.place(there, live)
+        return self.fs.replace(there, live)
+
+    def _restore(self, step: Step, live: str) -> None:
+        """Fall-back mode: the old content comes back from where it was kept beforehand."""
+        kept = saved(self.area, step.seq)
+        if look(live) is None:
+            return self.fs.place(kept, live)
+        if look(kept) is None:
+            return self.fs.take(live, staged(self.area, step.seq))
+        return self.fs.replace(kept, live)
+
+    def _rmdir(self, path: str, live: str) -> None:
+        try:
+            self.fs.rmdir(live)
+        except OSError:
+            if not os.listdir(live):
+                raise
+            self.left.append(path)
+
+    def _old_mode(self, step: Step) -> int:
+        for source in step.unit.replaces:
+            entry = self.manifest(source.image).entry(source.path)
+            if entry is not None:
+                return entry.mode
+        return 0o755
+
+    def _displace(self, step: Step) -> None:
+        there, live = staged(self.area, step.seq), self.layout.live(step.unit.path)
+        if self.mode == FALLBACK:
+            return self.fs.replace(there, live)
+        return self.fs.exchange(there, live)
+
+    def _may_displace(self, step: Step) -> bool:
+        """Whether what appeared at a free path since the plan is only bytecode of a late importer."""
+        live = self.layout.live(step.unit.path)
+        if step.unit.verb is not Verb.PLACE:
+            return False
+        if step.unit.kind == DIRECTORY:
+            return self.mode != FALLBACK and _only_derived(live)
+        return step.unit.derived
+
+    # -- roles -----------------------------------------------------------------------------------------------
+
+    def _roles(self, step: Step) -> tuple[Role, Role]:
+        there, live = staged(self.area, step.seq), self.layout.live(step.unit.path)
+        if step.unit.verb is Verb.RMDIR:
+            return Role.ABSENT, Role.OLD if os.path.isdir(live) else Role.ABSENT
+        return self._role(step, there), self._role(step, live)
+
+    def _role(self, step: Step, path: str) -> Role:
+        found = identity(path)
+        if found is None:
+            return Role.ABSENT
+        if found == step.staged:
+            return Role.NEW
+        if found == step.live:
+            return Role.OLD
+        return self._by_content(step, path, found)
+
+    def _by_content(self, step: Step, path: str, found: Identity) -> Role:
+        if found.kind == DIRECTORY:
+            if step.new and self._holds(path, step.unit.sources):
+                return Role.NEW
+            return Role.OLD if step.old and self._holds(path, step.unit.replaces) else Role.OTHER
+        content = content_of(path, found.kind)
+        if content == step.new:
+            return Role.NEW
+        return Role.OLD if content == step.old else Role.OTHER
+
+    def _holds(self, path: str, sources: tuple[Source, ...]) -> bool:
+        """Whether a directory holds what these images have at the path, all of it and nothing else."""
+        if not sources:
+            return False
+        wanted = [self.manifest(source.image).subtree(source.path) for source in sources]
+        if any(compare(path, manifest, quick=False, jobs=1) for manifest in wanted):
+            return False
+        extra = set.intersection(*(set(strays(path, manifest, "")) for manifest in wanted))
+        return not extra
+
+
+def content_of(path: str, kind: str) -> str:
+    """What a step's `new` and `old` say of a file or symlink."""
+    if kind == FILE:
+        return hash_file(path)
+    found = look(path)
+    return f"-> {found.target}" if found else ""
+
+
+def _only_derived(path: str) -> bool:
+    found = list_directory(path)
+    return all(_only_derived(f"{path}/{f.name}") if f.kind == DIRECTORY else is_derived(f.name) for f in found)
+
+
+def parents(steps: list[Step]) -> list[str]:
+    """The directories in which the units' names lie, each once."""
+    return sorted({parent_of(step.unit.path) for step in steps})

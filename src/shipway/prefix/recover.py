@@ -1,0 +1,108 @@
+"""Recovery: whoever takes the lock finishes what a dead process began (I3, I10).
+
+Idempotent, and may be killed itself: it runs the journal's own loop and moves a transaction on only when all of it is
+proven.  Works where the prefix was copied, restored or moved meanwhile, because a side whose identity is
+unknown is recognised by its content.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shipway.errors import StuckError
+from shipway.prefix.finish import Finisher
+from shipway.prefix.journal import Journal
+from shipway.prefix.library import Library
+from shipway.prefix.records import Row, State, Step
+from shipway.prefix.session import is_alive, sweep
+from shipway.prefix.site import Site
+
+
+def needs_recovery(site: Site) -> bool:
+    """Whether a transaction of a dead process waits to be finished, or a dead session to be swept; takes no lock."""
+    if any(not is_alive(site.layout, row.token) for row in site.database.unfinished()):
+        return True
+    return any(not is_alive(site.layout, name) for name in _sessions(site))
+
+
+def recover_locked(site: Site, *, again: bool = False) -> list[str]:
+    """Finish, or take back, every transaction of a dead process.  Call under the prefix lock; returns what was done.
+
+    `again` tries stuck transactions too.  Raises StuckError while one is stuck.
+    """
+    told = []
+    for row in site.database.unfinished():
+        if row.state is State.STUCK and not again:
+            raise _stuck(row)
+        if row.state is State.APPLIED and is_alive(site.layout, row.token):
+            continue
+        told.append(_recover(site, row))
+        Path(site.layout.session_lock(row.token)).unlink(missing_ok=True)
+    told += _sweep(site)
+    for text in told:
+        site.tell("recovered", text)
+    return told
+
+
+def _recover(site: Site, row: Row) -> str:
+    steps = site.database.steps(row.ref)
+    journal = Journal(site.fs, site.layout, site.layout.area(row.id, row.token), row.mode, Library(site.database))
+    if row.state is State.UNDOING:
+        return _take_back(site, row, journal, steps)
+    current = _not_overtaken(site, row, steps)
+    try:
+        journal.roll_forward(current)
+    except (OSError, StuckError) as error:
+        site.database.set_state(row.ref, State.UNDOING, str(error))
+        return _take_back(site, row, journal, steps)
+    if row.state is not State.APPLIED:
+        site.database.set_state(row.ref, State.APPLIED)
+    notes = Finisher(site, row.ref, row.id, row.token, journal).finish(steps)
+    for note in notes:
+        site.tell("note", f"{note.path}: {note.text}")
+    return f"transaction {row.id} ({row.reason}) was interrupted; it is finished now"
+
+
+def _take_back(site: Site, row: Row, journal: Journal, steps: list[Step]) -> str:
+    try:
+        journal.roll_back(steps)
+    except StuckError as error:
+        site.database.set_state(row.ref, State.STUCK, "\n".join(error.details))
+        raise _stuck(row._replace(message="\n".join(error.details))) from error
+    site.database.set_state(row.ref, State.UNDONE)
+    return f"transaction {row.id} ({row.reason}) was interrupted and could not be finished; it is taken back"
+
+
+def _not_overtaken(site: Site, row: Row, steps: list[Step]) -> list[Step]:
+    """The steps of an `applied` transaction that no later one has touched: only those can have been lost."""
+    if row.state is not State.APPLIED:
+        return steps
+    later = {s.unit.path for other in site.database.transactions_after(row.id) for s in site.database.steps(other.ref)}
+    return [s for s in steps if not any(_related(s.unit.path, path) for path in later)]
+
+
+def _related(one: str, other: str) -> bool:
+    return one == other or one.startswith(other + "/") or other.startswith(one + "/")
+
+
+def _stuck(row: Row) -> StuckError:
+    return StuckError(
+        f"transaction {row.id} ({row.reason}) can be neither finished nor taken back; nothing was guessed",
+        details=row.message.split("\n"),
+        hint="put each path as it was before or after, then run `shipway recover`",
+    )
+
+
+def _sweep(site: Site) -> list[str]:
+    """Drop what dead sessions left that never reached a commit point."""
+    dead = [row.ref for row in site.database.prepared() if not is_alive(site.layout, row.token)]
+    if dead:
+        site.database.discard(dead)
+    needed = frozenset(row.token for row in site.database.unfinished())
+    if not any(not is_alive(site.layout, name) for name in _sessions(site) - needed):
+        return []
+    return sweep(site.fs, site.layout, needed, site.database.used_images())
+
+
+def _sessions(site: Site) -> set[str]:
+    return {name.name.removesuffix(".lock") for name in Path(site.layout.work).iterdir()}

@@ -1,0 +1,116 @@
+"""A session: one process at work on a prefix, with a staging area of its own and a lock that says it lives.
+
+What a dead session leaves is found by its lock being free.  Before its commit point that is only a staging area, and
+perhaps a tree that `--move` had taken: the tree goes back where it came from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Self
+
+from shipway.errors import ShipwayError
+from shipway.fs.lock import FileLock, is_locked
+from shipway.fs.system import FileSystem
+from shipway.prefix.layout import Layout
+
+ORIGIN = "origin"
+FULL = "full"
+
+
+class Session:
+    """The staging area `work/TOKEN` and its lock, from `open` to `close`."""
+
+    def __init__(self, fs: FileSystem, layout: Layout) -> None:
+        self._fs = fs
+        self._layout = layout
+        self.token = secrets.token_hex(8)
+        self.area = layout.session(self.token)
+        self._lock = FileLock(layout.session_lock(self.token), what="a session")
+        self._lock.acquire(wait=0)
+        fs.mkdir(self.area, 0o700)
+        fs.mkdir(self.full, 0o700)
+        fs.write_file(f"{self.full}/never-empty", b"see FileSystem.can_move\n", 0o600)
+
+    @property
+    def full(self) -> str:
+        """A directory that is never empty, for `FileSystem.can_move`."""
+        return f"{self.area}/{FULL}"
+
+    def remember_origin(self, tree: str, *places: str) -> None:
+        """Write down, durably, where a tree that is about to be taken came from, and where it may lie."""
+        path = f"{self.area}/{ORIGIN}"
+        self._fs.write_file(f"{path}.new", json.dumps([tree, *places]).encode(), 0o600)
+        self._fs.flush(f"{path}.new")
+        self._fs.replace(f"{path}.new", path)
+        self._fs.flush(self.area)
+
+    def forget_origin(self) -> None:
+        """The tree is ours for good, or was given back."""
+        Path(f"{self.area}/{ORIGIN}").unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Empty the staging area; the session stays."""
+        for name in os.listdir(self.area):
+            if name not in (ORIGIN, FULL):
+                self._fs.remove_tree(f"{self.area}/{name}")
+
+    def close(self) -> None:
+        """Remove what is left of the staging area, and end."""
+        self._fs.remove_tree(self.area)
+        Path(self._lock.path).unlink(missing_ok=True)
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def is_alive(layout: Layout, token: str) -> bool:
+    """Whether the process of a session still lives (by its lock, which the kernel holds)."""
+    return is_locked(layout.session_lock(token))
+
+
+def sweep(fs: FileSystem, layout: Layout, needed: frozenset[str], used_images: frozenset[str]) -> list[str]:
+    """Remove what dead sessions left, but for those whose token is `needed`; returns what there is to tell.
+
+    Call under the prefix lock.  A tree that `--move` had taken is put back first, unless it has become an image in use.
+    """
+    told = []
+    kept = {layout.image(name) for name in used_images}
+    for name in sorted(os.listdir(layout.work)):
+        token = name.removesuffix(".lock")
+        if token in needed or is_alive(layout, token):
+            continue
+        area = layout.session(token)
+        if os.path.isdir(area):
+            told += _give_back(fs, area, kept)
+            fs.remove_tree(area)
+        Path(layout.session_lock(token)).unlink(missing_ok=True)
+    return told
+
+
+def _give_back(fs: FileSystem, area: str, kept: set[str]) -> list[str]:
+    try:
+        tree, *places = json.loads(Path(f"{area}/{ORIGIN}").read_bytes())
+    except FileNotFoundError:
+        return []
+    except ValueError as error:
+        hint = f"look into {area}, then remove it"
+        raise ShipwayError(f"{area}/{ORIGIN} cannot be read: {error}", hint=hint) from error
+    place = next((p for p in places if os.path.lexists(p) and p not in kept), None)
+    if place is None:
+        return []
+    try:
+        fs.place(place, tree)
+    except OSError as error:
+        raise ShipwayError(
+            f"an interrupted --move had taken {tree}; it cannot be put back: {error.strerror}",
+            hint=f"move {place} where you want it, then run the command again",
+        ) from error
+    return [f"an interrupted merge --move had taken {tree}: it is back"]

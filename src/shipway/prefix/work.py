@@ -1,0 +1,156 @@
+"""One transaction from request to the last note: commit, finish, regenerate what many packages share, collect."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from shipway.model.entry import DIRECTORY, join
+from shipway.model.facts import INSTALLED, Installed
+from shipway.model.planning import Note, Plan
+from shipway.model.unit import Source
+from shipway.prefix import rescue
+from shipway.prefix.change import ChangePlanner, Intent
+from shipway.prefix.commit import Committed, Committer, Planned, Request, conflict_error
+from shipway.prefix.finish import Finisher
+from shipway.prefix.gc import collect_beyond_horizon
+from shipway.prefix.library import Library
+from shipway.prefix.records import Step
+from shipway.prefix.regenerate import Surroundings, regenerate
+from shipway.prefix.session import Session
+from shipway.prefix.site import Site
+from shipway.store.link import LinkMode, LinkRequest, link_out
+
+
+@dataclass(frozen=True, slots=True)
+class PackageChange:
+    """One package before and after a transaction; None where it is not installed."""
+
+    identity: str
+    name: str
+    old: str | None
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a transaction did.  `number` is 0 where everything was as wanted.  Times are in milliseconds."""
+
+    number: int
+    changes: tuple[PackageChange, ...]
+    units: int
+    notes: tuple[Note, ...]
+    lock_ms: float = 0.0
+    database_ms: float = 0.0
+    interrupted: bool = False
+
+
+@dataclass(slots=True)
+class Work:
+    """Runs transactions on a site.  `library` knows the images that were sealed for them."""
+
+    site: Site
+    library: Library
+    fresh_tokens: Mapping[str, str] = field(default_factory=dict)
+    """Tokens of the sessions that sealed images which are not recorded yet, by image."""
+
+    def plan(self, intent: Intent) -> Plan:
+        """The plan alone, for `--dry-run`: nothing is staged, conflicts are in it."""
+        with Session(self.site.fs, self.site.layout) as session:
+            return ChangePlanner(self.site, session, self.library, intent).preview()
+
+    def check(self, intent: Intent) -> None:
+        """Raise ConflictError if a transaction would meet conflicts as things are."""
+        conflicts = self.plan(intent).conflicts
+        if conflicts:
+            raise conflict_error(conflicts)
+
+    def run(self, intent: Intent, reason: str, *, undoes: int = 0) -> Outcome:
+        """Carry an intent out.  Raises ConflictError, LockedError or ShipwayError with the prefix unchanged."""
+        with Session(self.site.fs, self.site.layout) as session:
+            planner = ChangePlanner(self.site, session, self.library, intent)
+            return self.carry_out(session, Request(planner, partial(self._register, session.token), reason, undoes))
+
+    def carry_out(self, session: Session, request: Request) -> Outcome:
+        """Commit a request that is planned by whoever gives it, and do what follows a commit."""
+        committed = Committer(self.site, session, self.library).commit(request)
+        if not committed.number:
+            return Outcome(0, (), 0, committed.planned.plan.notes)
+        notes = [*committed.planned.plan.notes, *self._finish(session, committed)]
+        notes += self._regenerate(committed.steps)
+        collect_beyond_horizon(self.site)
+        return Outcome(
+            committed.number,
+            package_changes(committed.planned),
+            len(committed.steps),
+            tuple(notes),
+            committed.lock_ms,
+            committed.database_ms,
+            committed.interrupted,
+        )
+
+    def _finish(self, session: Session, committed: Committed) -> list[Note]:
+        assert committed.journal is not None
+        finisher = Finisher(self.site, committed.ref, committed.number, session.token, committed.journal)
+        return finisher.finish(committed.steps)
+
+    def _regenerate(self, steps: list[Step]) -> list[Note]:
+        around = Surroundings(self.site.layout.root, self.site.layout.state)
+        done = regenerate(self.site.fs, around, self._touched(steps))
+        return [Note("regenerated", note.regeneration.directory, str(note)) for note in done]
+
+    def _register(self, token: str, planned: Planned) -> None:
+        """Record the images this plan needs, and store what nobody owned before it is displaced."""
+        database = self.site.database
+        if planned.plan.backups is not None:
+            self._store_backup(planned)
+        for name, manifest in self.library.fresh.items():
+            if not database.has_image(name):
+                database.register_image(name, manifest, self.fresh_tokens.get(name, token))
+        rescue.pin(self.site, planned.plan.units)
+
+    def _store_backup(self, planned: Planned) -> None:
+        """Copies of the files that somebody else put there: an image of its own, given back when the claim above goes."""
+        manifest = planned.plan.backups
+        assert manifest is not None
+        name = manifest.image_name()
+        self.library.add(name, manifest)
+        request = LinkRequest(
+            tree=self.site.layout.root,
+            manifest=manifest,
+            path="",
+            destination=self.site.layout.image(name),
+            how=LinkMode.COPY,
+            trusted=False,
+        )
+        if not os.path.isdir(request.destination):
+            os.makedirs(os.path.dirname(request.destination), exist_ok=True)
+            link_out(self.site.fs, request)
+
+    def _touched(self, steps: list[Step]) -> list[str]:
+        """The paths that came, changed or went, by the manifests of the units."""
+        paths = []
+        for step in steps:
+            paths.append(step.unit.path)
+            if step.unit.kind == DIRECTORY:
+                for source in (*step.unit.sources, *step.unit.replaces):
+                    paths += self._below(step.unit.path, source)
+        return paths
+
+    def _below(self, path: str, source: Source) -> list[str]:
+        manifest = self.library(source.image).subtree(source.path)
+        return [join(path, below) for below, _ in manifest.walk()]
+
+
+def package_changes(planned: Planned) -> tuple[PackageChange, ...]:
+    """The packages that a plan changes, with their versions."""
+    found = []
+    for change in planned.changes:
+        if change.kind == INSTALLED:
+            old, new = (Installed.decode(change.key, v) if v else None for v in (change.old, change.new))
+            either = new or old
+            assert either is not None
+            found.append(PackageChange(change.key, either.name, old.version if old else None, new.version if new else None))
+    return tuple(found)

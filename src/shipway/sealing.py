@@ -1,0 +1,283 @@
+"""Sealing for a prefix: from a staged tree to an image in its store, bytecode included.
+
+    where its directories lie in truth → scan (or copy) → `check` → take the tree → bytecode → the store
+
+Up to `check` a tree that is to be taken (`--move`) is only read, so that a conflict costs nothing; if something fails after, it is
+given back.  The image is complete before it gets its name, and nothing refers to it before a commit does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from shipway.errors import ConflictError, ShipwayError, UsageError
+from shipway.fs.found import look
+from shipway.fs.mount import folds_case
+from shipway.model.entry import FILE, Manifest, join, with_entries
+from shipway.model.facts import Installed
+from shipway.model.planning import Note
+from shipway.prefix.layout import STATE
+from shipway.prefix.library import Library
+from shipway.prefix.session import Session
+from shipway.prefix.site import Site
+from shipway.python.bytecode import CompileRequest, compile_all, levels_found, python_sources
+from shipway.python.interpreter import Interpreter, from_image, inspect, of_prefix
+from shipway.store.scan import scan
+from shipway.store.seal import adopt, copy, give_back
+from shipway.store.request import Scanned, SealRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A staged tree and what is known of it.
+
+    `name` is an identity.  `move`: the tree is taken and gone afterwards.  `destdir`: it is a DESTDIR, what lies in it under the prefix's
+    path is meant; beside that there may be nothing, unless `ignore_outside`.  `python` is the interpreter to compile for
+    ("" for none, None for the prefix's own).  `link_stage_paths`: text files may name the stage.
+    """
+
+    tree: str
+    identity: str
+    name: str
+    version: str
+    move: bool = False
+    destdir: bool = False
+    ignore_outside: bool = False
+    python: str | None = None
+    allow_stage_paths: bool = False
+    keep_libtool: bool = False
+    exclusive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A sealed image in a prefix's store, ready to be installed."""
+
+    package: Installed
+    manifest: Manifest
+    notes: tuple[Note, ...]
+
+
+@dataclass(slots=True)
+class Sealer:
+    """Seals trees for one prefix, in the area of one session."""
+
+    site: Site
+    session: Session
+    library: Library
+    count: int = 0
+
+    def seal(self, staged: Staged, check: Callable[[Image], None]) -> Image:
+        """Seal one tree; `check` may refuse it (by raising) before a tree that is to be taken is touched."""
+        self.count += 1
+        request, notes = self._request(staged)
+        self.site.tell("phase", "reading the tree")
+        scanned = (scan if staged.move else copy)(self.site.fs, request)
+        self._refuse_folded(scanned.manifest)
+        notes += _remarks(staged, scanned)
+        if not staged.move:
+            return self._named(staged, request, scanned, notes)
+        check(self._image(staged, scanned.manifest, notes))
+        self.session.remember_origin(request.source, request.destination)
+        scanned = adopt(self.site.fs, request, scanned)
+        try:
+            return self._named(staged, request, scanned, notes)
+        except BaseException:
+            give_back(self.site.fs, request)
+            self.session.forget_origin()
+            raise
+
+    def preview(self, staged: Staged) -> Image:
+        """The image a tree would become, without bytecode; the tree is only read."""
+        request, notes = self._request(staged)
+        scanned = scan(self.site.fs, request)
+        self._refuse_folded(scanned.manifest)
+        return self._image(staged, scanned.manifest, notes + _remarks(staged, scanned))
+
+    def give_back(self, staged: Staged, image: Image) -> None:
+        """Undo the taking of a tree whose commit failed, unless its image is in use by now."""
+        place = self.site.layout.image(image.package.image)
+        used = image.package.image in self.site.database.used_images()
+        if staged.move and not used and os.path.isdir(place):
+            request, _ = self._request(staged, tree_is_gone=True)
+            give_back(self.site.fs, replace(request, destination=place))
+            self.site.fs.remove_tree(os.path.dirname(place))
+        self.session.forget_origin()
+
+    # -- the request -----------------------------------------------------------------------------------------
+
+    def _request(self, staged: Staged, *, tree_is_gone: bool = False) -> tuple[SealRequest, list[Note]]:
+        tree = os.path.realpath(staged.tree)
+        source, outside = tree, []
+        if staged.destdir:
+            source = f"{tree}{self.site.layout.root}"
+            outside = [] if tree_is_gone else _outside(tree, source)
+        notes = self._judge_outside(staged, outside)
+        installed = self.site.database.installed().get(staged.identity)
+        if not tree_is_gone:
+            self._refuse_place(tree, source)
+        request = SealRequest(
+            source=source,
+            destination=f"{self.session.area}/image-{self.count}/tree",
+            stage_paths=tuple(dict.fromkeys((os.path.abspath(staged.tree), tree))),
+            redirects={} if tree_is_gone else self._redirects(source),
+            reference=self.library(installed.image) if installed else None,
+            keep_libtool=staged.keep_libtool,
+            jobs=self.site.options.jobs,
+            constant_times=_constant_times(),
+        )
+        Path(request.destination).parent.mkdir(exist_ok=True)
+        return request, notes
+
+    def _refuse_place(self, tree: str, source: str) -> None:
+        if not os.path.isdir(source):
+            hint = f"with --destdir its files lie in TREE{self.site.layout.root}" if source != tree else ""
+            raise UsageError(f"{source} is not a directory", hint=hint)
+        root = self.site.layout.root
+        if tree == root or root.startswith(tree + "/") or tree.startswith(f"{root}/{STATE}/"):
+            raise UsageError(f"{tree} is the prefix itself, or holds it", hint="stage the package into a directory of its own")
+
+    def _judge_outside(self, staged: Staged, outside: list[str]) -> list[Note]:
+        if outside and not staged.ignore_outside:
+            raise ShipwayError(
+                f"{staged.tree} has files that would not lie under {self.site.layout.root}",
+                details=outside,
+                hint="mend the build's prefix, or leave them out with --ignore-outside",
+            )
+        return [Note("outside", path, "is not under the prefix, left out") for path in outside]
+
+    def _redirects(self, source: str) -> dict[str, str]:
+        """Where directories of the tree lie in truth, because the live one is a symlink; all others are conflicts."""
+        redirects: dict[str, str] = {}
+        problems: list[str] = []
+        for path in self._live_links(source, ""):
+            live = self.site.layout.live(path)
+            target = os.path.realpath(live)
+            if not os.path.isdir(target):
+                problems.append(f"{path}: a live symlink to {os.readlink(live)}, where a directory must be")
+            elif not target.startswith(self.site.layout.root + "/"):
+                problems.append(f"{path}: a live symlink that leads out of the prefix, to {target}")
+            else:
+                redirects[path] = target[len(self.site.layout.root) + 1 :]
+        if problems:
+            raise ConflictError("live symlinks are in the way; nothing was changed", details=problems)
+        return redirects
+
+    def _live_links(self, source: str, at: str) -> Iterator[str]:
+        """Directories of the tree that are symlinks in the prefix; looks only where the prefix has directories."""
+        with os.scandir(join(source, at) if at else source) as entries:
+            names = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
+        for name in sorted(names):
+            path = join(at, name)
+            found = look(self.site.layout.live(path))
+            if found is not None and found.kind == "l":
+                yield path
+            elif found is not None and found.kind == "d":
+                yield from self._live_links(source, path)
+
+    def _refuse_folded(self, manifest: Manifest) -> None:
+        """Names that differ only in case are one where the file system folds case."""
+        pairs = [pair for path, directory in manifest.directories.items() for pair in _folded(path, list(directory.entries))]
+        if pairs and folds_case(self.site.layout.root):
+            raise ConflictError("names that differ only in case are one on this file system", details=pairs)
+
+    # -- the image -------------------------------------------------------------------------------------------
+
+    def _named(self, staged: Staged, request: SealRequest, scanned: Scanned, notes: list[Note]) -> Image:
+        """Add bytecode, then give the image its name in the store."""
+        manifest, more, python = self._with_bytecode(staged, request, scanned)
+        image = self._image(staged, manifest, [*notes, *more], python)
+        self._store(request, image.package.image, move=staged.move)
+        self.library.add(image.package.image, manifest)
+        return image
+
+    def _store(self, request: SealRequest, name: str, *, move: bool) -> None:
+        place = self.site.layout.image(name)
+        if move:
+            self.session.remember_origin(request.source, request.destination, place)
+        try:
+            self.site.fs.take(os.path.dirname(request.destination), os.path.dirname(place))
+        except FileExistsError:
+            self.site.fs.remove_tree(os.path.dirname(request.destination))
+
+    def _image(self, staged: Staged, manifest: Manifest, notes: list[Note], python: str = "") -> Image:
+        files = [entry for _, entry in manifest.files()]
+        package = Installed(
+            staged.identity,
+            staged.name,
+            staged.version,
+            manifest.image_name(),
+            len(files),
+            sum(entry.size for entry in files if entry.kind == FILE),
+            staged.exclusive,
+            python,
+        )
+        return Image(package, manifest, tuple(notes))
+
+    def _with_bytecode(self, staged: Staged, request: SealRequest, scanned: Scanned) -> tuple[Manifest, list[Note], str]:
+        sources = python_sources(scanned.manifest)
+        interpreter = self._interpreter(staged, request, scanned) if sources else None
+        if interpreter is None:
+            return scanned.manifest, [], ""
+        self.site.tell("phase", f"compiling {len(sources)} files")
+        done = compile_all(
+            self.site.fs,
+            CompileRequest(
+                interpreter,
+                request.destination,
+                sources,
+                self.site.layout.root,
+                levels_found(d.path for d in scanned.dropped),
+                self.site.options.jobs,
+            ),
+        )
+        notes = [Note("bytecode", path, why) for path, why in done.failed]
+        notes += [Note("bytecode", "", warning) for warning in done.warnings]
+        version = ".".join(map(str, interpreter.version))
+        return with_entries(scanned.manifest, done.entries), notes, version
+
+    def _interpreter(self, staged: Staged, request: SealRequest, scanned: Scanned) -> Interpreter | None:
+        """The interpreter that will run the package: the one in the image, the one asked for, the prefix's own, or none."""
+        if staged.python == "":
+            return None
+        if any(scanned.manifest.entry(f"bin/{name}") for name in ("python3", "python2", "python")):
+            return from_image(request.destination)
+        chosen = staged.python or of_prefix(self.site.layout.root)
+        return inspect(chosen) if chosen else None
+
+
+def _constant_times() -> frozenset[int]:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return frozenset({int(epoch)}) if epoch.isdigit() else frozenset()
+
+
+def _remarks(staged: Staged, scanned: Scanned) -> list[Note]:
+    notes = [Note("dropped", dropped.path, dropped.why) for dropped in scanned.dropped]
+    if not staged.allow_stage_paths:
+        notes += [Note("stage path", path, text) for path, text in scanned.warnings]
+    return notes
+
+
+def _outside(tree: str, source: str) -> list[str]:
+    """What lies in a DESTDIR beside the prefix's own path: the topmost names of it."""
+    found = []
+    above = tree
+    for part in source[len(tree) + 1 :].split("/"):
+        if not os.path.isdir(above):
+            break
+        found += [f"{above}/{name}"[len(tree) :] for name in sorted(os.listdir(above)) if name != part]
+        above = f"{above}/{part}"
+    return found
+
+
+def _folded(path: str, names: list[str]) -> list[str]:
+    seen: dict[str, str] = {}
+    pairs = []
+    for name in names:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            pairs.append(f"{join(path, other)} and {join(path, name)}")
+    return pairs

@@ -1,0 +1,56 @@
+"""What a seal leaves out of a tree: bytecode (I6), libtool archives, and files that any package may generate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from shipway.model.derived import is_cache_directory, is_derived, sources_of
+from shipway.model.entry import join
+from shipway.model.generated import is_generated
+from shipway.store.request import BYTECODE, GENERATED, LIBTOOL
+from shipway.store.walk import Listing
+
+_LIBRARIES = ("lib", "lib64")
+
+
+class Sieve:
+    """Decides by names alone, once the whole tree is known: bytecode counts as such where its source is in the tree."""
+
+    def __init__(self, listings: Iterable[Listing], *, keep_libtool: bool) -> None:
+        self.keep_libtool = keep_libtool
+        self._listings: dict[str, list[Listing]] = {}
+        for listing in listings:
+            self._listings.setdefault(listing.at, []).append(listing)
+        self._known: tuple[str | None, frozenset[str]] = (None, frozenset())
+
+    def dropped(self, listing: Listing) -> dict[str, str]:
+        """The names of a listing that are left out, each with the reason."""
+        names = [*listing.files, *(link.name for link in listing.links)]
+        return {name: why for name in names if (why := self._reason(listing, name))}
+
+    def empties(self, listing: Listing, dropped: dict[str, str]) -> bool:
+        """Whether a directory goes too, because it was there for bytecode only and nothing stays in it."""
+        if not is_cache_directory(listing.at) or listing.directories:
+            return False
+        return len(dropped) == len(listing.files) + len(listing.links)
+
+    def _reason(self, listing: Listing, name: str) -> str:
+        if name.endswith(".py"):
+            return ""
+        path = join(listing.at, name)
+        if is_derived(path):
+            return BYTECODE if any(self._holds(source) for source in sources_of(path)) else ""
+        if name.endswith(".la") and not self.keep_libtool and (listing.path in _LIBRARIES or listing.at in _LIBRARIES):
+            return LIBTOOL
+        return GENERATED if is_generated(path) else ""
+
+    def _holds(self, path: str) -> bool:
+        parent, _, name = path.rpartition("/")
+        if self._known[0] != parent:
+            self._known = (parent, self._names(parent))
+        return name in self._known[1]
+
+    def _names(self, directory: str) -> frozenset[str]:
+        """All names at one place; the sources of one directory's bytecode are asked for one after the other."""
+        found = self._listings.get(directory, ())
+        return frozenset(name for each in found for name in (*each.files, *(link.name for link in each.links)))

@@ -1,0 +1,236 @@
+"""Crash by a loop: fail, and separately die, at the k-th change of the disk, for every kind of transaction.
+
+After recovery the prefix is old or new, in the record and on disk, `verify` is clean, and nothing is left in work/.  (I3, I4, I10)
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from harness import (
+    DIED,
+    FINISHED,
+    FaultyFileSystem,
+    die,
+    fail,
+    in_child,
+    make_tree,
+    open_prefix,
+    package,
+    snapshot,
+    versions,
+)
+
+from shipway.api import Prefix
+from shipway.errors import StuckError
+from shipway.fs.system import RenameMode
+
+OLD = {
+    "bin/tool": "old",
+    "lib/pkg/a.py": "a = 1\n",
+    "lib/pkg/b.py": "b = 1\n",
+    "lib/pkg/sub/c": "old",
+    "lib/libx.so": "-> libx.so.1",
+    "lib/libx.so.1": "old",
+    "share/pkg/only-old": "old",
+}
+NEW = {
+    "bin/tool": "new",
+    "lib/pkg/a.py": "a = 22\n",
+    "lib/pkg/b.py": "b = 22\n",
+    "lib/pkg/sub/c": "new",
+    "lib/libx.so": "-> libx.so.2",
+    "lib/libx.so.2": "new",
+    "share/pkg/only-new": "new",
+}
+OTHER = {"bin/other": "other", "lib/pkg-other/x": "other"}
+
+Act = Callable[[Prefix, Path], None]
+
+
+def install(prefix: Prefix, trees: Path) -> None:
+    prefix.merge(package(trees / "old", "1"))
+
+
+def install_by_move(prefix: Prefix, trees: Path) -> None:
+    prefix.merge(package(trees / "old", "1", move=True))
+
+
+def upgrade(prefix: Prefix, trees: Path) -> None:
+    prefix.merge(package(trees / "new", "2"))
+
+
+def several(prefix: Prefix, trees: Path) -> None:
+    one = prefix.seal(str(trees / "new"), name="pkg", version="2", python="")
+    two = prefix.seal(str(trees / "other"), name="other", version="1", python="")
+    with prefix.transaction() as tx:
+        tx.install(one)
+        tx.install(two)
+
+
+def remove(prefix: Prefix, trees: Path) -> None:
+    prefix.remove(["pkg"])
+
+
+def undo(prefix: Prefix, trees: Path) -> None:
+    prefix.undo()
+
+
+def gc(prefix: Prefix, trees: Path) -> None:
+    prefix.gc(keep=0)
+
+
+def nothing_yet(root: Path, trees: Path) -> None:
+    root.mkdir()
+
+
+def with_old(root: Path, trees: Path) -> None:
+    root.mkdir()
+    with open_prefix(root) as prefix:
+        install(prefix, trees)
+
+
+def with_old_and_strays(root: Path, trees: Path) -> None:
+    """Files of nobody keep the directories from being swapped: the upgrade goes file by file."""
+    with_old(root, trees)
+    (root / "lib/pkg/stray").write_text("somebody's")
+    (root / "share/pkg/stray").write_text("somebody's")
+
+
+def with_old_and_neighbour(root: Path, trees: Path) -> None:
+    root.mkdir()
+    with open_prefix(root) as prefix:
+        prefix.merge(package(trees / "other", "1", "neighbour"))
+        install(prefix, trees)
+
+
+def with_new_over_old(root: Path, trees: Path) -> None:
+    with_old(root, trees)
+    with open_prefix(root) as prefix:
+        upgrade(prefix, trees)
+
+
+KINDS: dict[str, tuple[Callable[[Path, Path], None], Act]] = {
+    "install": (nothing_yet, install),
+    "install by move": (nothing_yet, install_by_move),
+    "upgrade with swap": (with_old, upgrade),
+    "upgrade per file": (with_old_and_strays, upgrade),
+    "upgrade beside a neighbour": (with_old_and_neighbour, upgrade),
+    "several packages": (with_old, several),
+    "remove": (with_old, remove),
+    "undo an upgrade": (with_new_over_old, undo),
+    "gc": (with_new_over_old, gc),
+}
+
+
+def make_trees(path: Path) -> Path:
+    for name, files in (("old", OLD), ("new", NEW), ("other", OTHER)):
+        make_tree(path / name, files)
+    return path
+
+
+def check_whole(root: Path, allowed: list[tuple[dict[str, str], dict[str, tuple[str, int, str]]]]) -> None:
+    """Old or new, in the record and on disk alike; verified; nothing left over."""
+    with open_prefix(root) as prefix:
+        report = prefix.verify()
+        assert report.ok, report.problems
+        assert not list((root / "var/lib/shipway/work").iterdir())
+        states = {past.row.state.value for past in prefix.history()}
+        assert states <= {"done", "undone"}
+    assert (versions(root), snapshot(root)) in allowed
+
+
+@pytest.mark.parametrize("mode", [RenameMode.AUTO, RenameMode.FALLBACK], ids=["exchange", "fallback"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fault", [die, fail], ids=["die", "fail"])
+def test_a_fault_at_any_change_leaves_old_or_new(
+    kind: str, mode: RenameMode, fault: Callable[[], None], tmp_path: Path
+) -> None:
+    prepare, act = KINDS[kind]
+    start, goal = tmp_path / "start", tmp_path / "goal"
+    prepare(start, make_trees(tmp_path / "trees"))
+    shutil.copytree(start, goal, symlinks=True)
+    counting = FaultyFileSystem(0, fail, mode)
+    with open_prefix(goal, counting) as prefix:
+        act(prefix, make_trees(tmp_path / "goal trees"))
+    allowed = [(versions(root), snapshot(root)) for root in (start, goal)]
+    for k in range(1, counting.count + 2):
+        root, trees = tmp_path / f"p{k}", make_trees(tmp_path / f"t{k}")
+        shutil.copytree(start, root, symlinks=True)
+
+        def run(root: Path = root, trees: Path = trees, k: int = k) -> None:
+            with open_prefix(root, FaultyFileSystem(k, fault, mode)) as prefix:
+                act(prefix, trees)
+
+        code = in_child(run)
+        assert code == FINISHED or fault is fail or code == DIED
+        check_whole(root, allowed)
+        assert versions(root) != allowed[0][0] or kind == "gc" or (trees / "old").exists(), "a tree was lost"
+        shutil.rmtree(root)
+        shutil.rmtree(trees)
+    assert counting.count > 10
+    assert code == FINISHED
+
+
+@pytest.mark.parametrize("mode", [RenameMode.AUTO, RenameMode.FALLBACK], ids=["exchange", "fallback"])
+def test_recovery_itself_may_die_at_any_change(mode: RenameMode, tmp_path: Path) -> None:
+    start, trees = tmp_path / "start", make_trees(tmp_path / "trees")
+    with_old_and_strays(start, trees)
+    goal = tmp_path / "goal"
+    shutil.copytree(start, goal, symlinks=True)
+    with open_prefix(goal) as prefix:
+        upgrade(prefix, trees)
+    allowed = [(versions(root), snapshot(root)) for root in (start, goal)]
+    point = _first_step_after_commit_point(start, trees, tmp_path / "probe", mode)
+    for k in itertools.count(1):
+        root = tmp_path / f"p{k}"
+        shutil.copytree(start, root, symlinks=True)
+
+        def interrupted(root: Path = root) -> None:
+            with open_prefix(root, FaultyFileSystem(point + 2, die, mode)) as prefix:
+                upgrade(prefix, trees)
+
+        def recovery(root: Path = root, k: int = k) -> None:
+            open_prefix(root, FaultyFileSystem(k, die, mode)).close()
+
+        assert in_child(interrupted) == DIED
+        code = in_child(recovery)
+        check_whole(root, allowed[1:])
+        if code == FINISHED:
+            assert k > 5
+            break
+
+
+def _first_step_after_commit_point(start: Path, trees: Path, root: Path, mode: RenameMode) -> int:
+    shutil.copytree(start, root, symlinks=True)
+    fs = FaultyFileSystem(0, fail, mode)
+    with open_prefix(root, fs) as prefix:
+        upgrade(prefix, trees)
+    return fs.log.index("database commit point") + 1
+
+
+def test_a_unit_that_is_neither_old_nor_new_is_not_guessed(tmp_path: Path) -> None:
+    """The prefix is changed by hand between the crash and recovery: everything else goes back, the path is named."""
+    start, trees = tmp_path / "start", make_trees(tmp_path / "trees")
+    with_old_and_strays(start, trees)
+    point = _first_step_after_commit_point(start, trees, tmp_path / "probe", RenameMode.AUTO)
+
+    def interrupted() -> None:
+        with open_prefix(start, FaultyFileSystem(point + 1, die)) as prefix:
+            upgrade(prefix, trees)
+
+    assert in_child(interrupted) == DIED
+    (start / "bin/tool").unlink()
+    (start / "bin/tool").write_text("neither")
+    with pytest.raises(StuckError) as stuck:
+        open_prefix(start)
+    assert any("bin/tool" in line for line in stuck.value.details)
+    assert (start / "bin/tool").read_text() == "neither"
+    (start / "bin/tool").write_text("old")
+    (start / "bin/tool").chmod(0o755)
+    with pytest.raises(StuckError):
+        open_prefix(start)
