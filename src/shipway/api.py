@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from shipway.errors import ShipwayError
+from shipway.errors import ShipwayError, StuckError
 from shipway.fs.system import FileSystem
 from shipway.model.entry import Entry
 from shipway.model.event import Listener, silent
@@ -23,9 +23,10 @@ from shipway.model.facts import Installed
 from shipway.model.identity import checked_version, identity_of, short_name
 from shipway.model.planning import Plan, Policy
 from shipway.prefix import gc, queries, verify
-from shipway.prefix.change import Intent, resolve
+from shipway.prefix.change import Intent
 from shipway.prefix.commit import Planned, Request
 from shipway.prefix.library import Library
+from shipway.prefix.lookup import resolve
 from shipway.prefix.recover import needs_recovery, recover_locked
 from shipway.prefix.session import Session
 from shipway.prefix.site import Options, Site, open_site
@@ -181,6 +182,11 @@ class Prefix:
         finally:
             lock.release()
 
+    def forget_undo(self, number: int) -> gc.Collected:
+        """Give up the undo area of one transaction, whatever the horizon: it cannot be undone any longer."""
+        self._refuse_reader()
+        return gc.forget(self.site, number)
+
     def gc(self, keep: int | None = None) -> gc.Collected:
         """Collect undo areas beyond the last `keep` transactions (None: the horizon), and what nothing refers to."""
         self._refuse_reader()
@@ -224,6 +230,8 @@ class Prefix:
                 return
             try:
                 recover_locked(self.site)
+            except StuckError as error:
+                self.site.tell("stuck", f"{error.message}; {error.hint}")
             finally:
                 lock.release()
 

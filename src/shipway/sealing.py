@@ -25,6 +25,7 @@ from shipway.prefix.session import Session
 from shipway.prefix.site import Site
 from shipway.python.bytecode import CompileRequest, compile_all, levels_found, python_sources
 from shipway.python.interpreter import Interpreter, from_image, inspect, of_prefix
+from shipway.store.compare import compare
 from shipway.store.scan import scan
 from shipway.store.seal import adopt, copy, give_back
 from shipway.store.request import Scanned, SealRequest
@@ -190,18 +191,29 @@ class Sealer:
         """Add bytecode, then give the image its name in the store."""
         manifest, more, python = self._with_bytecode(staged, request, scanned)
         image = self._image(staged, manifest, [*notes, *more], python)
-        self._store(request, image.package.image, move=staged.move)
+        self._store(staged, request, image.package.image, manifest)
         self.library.add(image.package.image, manifest)
         return image
 
-    def _store(self, request: SealRequest, name: str, *, move: bool) -> None:
+    def _store(self, staged: Staged, request: SealRequest, name: str, manifest: Manifest) -> None:
         place = self.site.layout.image(name)
-        if move:
+        if staged.move:
             self.session.remember_origin(request.source, request.destination, place)
+        made, kept = os.path.dirname(request.destination), os.path.dirname(place)
         try:
-            self.site.fs.take(os.path.dirname(request.destination), os.path.dirname(place))
+            self.site.fs.take(made, kept)
         except FileExistsError:
-            self.site.fs.remove_tree(os.path.dirname(request.destination))
+            self._replace_if_damaged(made, kept, manifest)
+            self.site.fs.remove_tree(made)
+
+    def _replace_if_damaged(self, made: str, kept: str, manifest: Manifest) -> None:
+        """An image of this name is there; if somebody wrote through a hard link of it, the new one takes its place."""
+        differences = compare(f"{kept}/tree", manifest, quick=True, jobs=self.site.options.jobs)
+        if any(not d.metadata_only for d in differences):
+            beside = f"{kept}.damaged-{self.session.token}"
+            self.site.fs.take(kept, beside)
+            self.site.fs.take(made, kept)
+            self.site.fs.remove_tree(beside)
 
     def _image(self, staged: Staged, manifest: Manifest, notes: list[Note], python: str = "") -> Image:
         files = [entry for _, entry in manifest.files()]
@@ -219,7 +231,12 @@ class Sealer:
 
     def _with_bytecode(self, staged: Staged, request: SealRequest, scanned: Scanned) -> tuple[Manifest, list[Note], str]:
         sources = python_sources(scanned.manifest)
-        interpreter = self._interpreter(staged, request, scanned) if sources else None
+        try:
+            interpreter = self._interpreter(staged, request, scanned) if sources else None
+        except ShipwayError as error:
+            if staged.python:
+                raise
+            return scanned.manifest, [Note("bytecode", "", f"not compiled: {error}")], ""
         if interpreter is None:
             return scanned.manifest, [], ""
         self.site.tell("phase", f"compiling {len(sources)} files")

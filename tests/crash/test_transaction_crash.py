@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -213,24 +214,82 @@ def _first_step_after_commit_point(start: Path, trees: Path, root: Path, mode: R
     return fs.log.index("database commit point") + 1
 
 
-def test_a_unit_that_is_neither_old_nor_new_is_not_guessed(tmp_path: Path) -> None:
-    """The prefix is changed by hand between the crash and recovery: everything else goes back, the path is named."""
-    start, trees = tmp_path / "start", make_trees(tmp_path / "trees")
-    with_old_and_strays(start, trees)
-    point = _first_step_after_commit_point(start, trees, tmp_path / "probe", RenameMode.AUTO)
+def _interrupted_after_swap_of_tool(start: Path, trees: Path, probe: Path, later: int) -> None:
+    shutil.copytree(start, probe, symlinks=True)
+    fs = FaultyFileSystem(0, fail)
+    with open_prefix(probe, fs) as prefix:
+        upgrade(prefix, trees)
+    point = next(k for k, line in enumerate(fs.log) if line.startswith("exchange") and line.endswith("bin/tool"))
 
     def interrupted() -> None:
-        with open_prefix(start, FaultyFileSystem(point + 1, die)) as prefix:
+        with open_prefix(start, FaultyFileSystem(point + 1 + later, die)) as prefix:
             upgrade(prefix, trees)
 
     assert in_child(interrupted) == DIED
     (start / "bin/tool").unlink()
     (start / "bin/tool").write_text("neither")
-    with pytest.raises(StuckError) as stuck:
-        open_prefix(start)
+
+
+def test_what_somebody_put_where_a_unit_was_to_go_makes_the_transaction_go_back(tmp_path: Path) -> None:
+    start, trees = tmp_path / "start", make_trees(tmp_path / "trees")
+    with_old_and_strays(start, trees)
+    before = snapshot(start)
+    _interrupted_after_swap_of_tool(start, trees, tmp_path / "probe", later=0)
+    with open_prefix(start) as prefix:
+        assert [p.package.version for p in prefix.packages()] == ["1"]
+        assert {p.path for p in prefix.verify().problems} == {"bin/tool"}
+    after = snapshot(start)
+    assert after.pop("bin/tool")[2] == "neither"
+    del before["bin/tool"]
+    assert after == before
+
+
+def test_a_unit_that_is_neither_old_nor_new_is_not_guessed(tmp_path: Path) -> None:
+    """Somebody replaced a path after its swap and before recovery: the path is named and nothing of it touched."""
+    start, trees = tmp_path / "start", make_trees(tmp_path / "trees")
+    with_old_and_strays(start, trees)
+    _interrupted_after_swap_of_tool(start, trees, tmp_path / "probe", later=1)
+    with open_prefix(start) as prefix, pytest.raises(StuckError) as stuck:
+        prefix.recover()
     assert any("bin/tool" in line for line in stuck.value.details)
     assert (start / "bin/tool").read_text() == "neither"
-    (start / "bin/tool").write_text("old")
+    with open_prefix(start) as prefix, pytest.raises(StuckError):
+        install(prefix, trees)
+    (start / "bin/tool").write_text("new")
     (start / "bin/tool").chmod(0o755)
-    with pytest.raises(StuckError):
-        open_prefix(start)
+    with open_prefix(start) as prefix:
+        assert prefix.recover()
+        assert prefix.verify().ok
+        assert [p.package.version for p in prefix.packages()] == ["2"]
+
+
+@pytest.mark.parametrize("how", ["copied", "moved", "restored"])
+def test_recovery_works_where_the_prefix_lies_elsewhere_meanwhile(how: str, tmp_path: Path) -> None:
+    """No inode is what it was: sides are recognised by content, and nothing is deleted before all is proven."""
+    start, trees = tmp_path / "start", make_trees(tmp_path / "trees")
+    with_old(start, trees)
+    goal = tmp_path / "goal"
+    shutil.copytree(start, goal, symlinks=True)
+    with open_prefix(goal) as prefix:
+        upgrade(prefix, trees)
+    point = _first_step_after_commit_point(start, trees, tmp_path / "probe", RenameMode.AUTO)
+
+    for step in (1, 2, 3):
+        root = tmp_path / f"p{step}"
+        shutil.copytree(start, root, symlinks=True)
+
+        def interrupted(root: Path = root, step: int = step) -> None:
+            with open_prefix(root, FaultyFileSystem(point + step, die)) as prefix:
+                upgrade(prefix, trees)
+
+        assert in_child(interrupted) == DIED
+        there = tmp_path / f"elsewhere{step}"
+        if how == "moved":
+            root.rename(there)
+        else:
+            subprocess.run(["cp", "-a", str(root), str(there)], check=True)
+        if how == "restored":
+            shutil.rmtree(root)
+            there.rename(root)
+            there = root
+        check_whole(there, [(versions(goal), snapshot(goal))])

@@ -93,6 +93,20 @@ def test_a_small_file_that_is_all_hole_is_copied(fs: FileSystem, area: str) -> N
     assert os.stat(f"{area}/b").st_blocks == 0
 
 
+def unknown(*_: object) -> None:
+    raise OSError(errno.EINVAL, "unknown")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_holes_stay_holes_where_nobody_tells_where_they_are(
+    fs: FileSystem, area: str, layout: list[tuple[int, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.lseek
+    monkeypatch.setattr("os.lseek", lambda fd, at, how: unknown() if how == os.SEEK_DATA else real(fd, at, how))
+    monkeypatch.setattr(native, "clone", unknown)
+    test_holes_stay_holes(fs, area, layout)
+
+
 def test_copying_goes_on_by_hand_where_the_kernel_does_not_copy(
     fs: FileSystem, area: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +122,7 @@ def test_copying_goes_on_by_hand_where_the_kernel_does_not_copy(
     data = os.urandom(3 * MEGABYTE)
     fs.write_file(f"{area}/a", data, 0o600)
     monkeypatch.setattr("os.copy_file_range", first_only)
+    monkeypatch.setattr(native, "clone", unknown)
     fs.copy_file(f"{area}/a", f"{area}/b", 0o600, 0)
     assert calls == 2
     assert Path(area, "b").read_bytes() == data
@@ -125,6 +140,7 @@ def test_a_failed_copy_leaves_nothing(fs: FileSystem, area: str, put: Put, monke
         raise OSError(errno.ENOSPC, "no room")
 
     monkeypatch.setattr(native, "copy_data", full)
+    monkeypatch.setattr(native, "clone", unknown)
     with pytest.raises(OSError, match="no room"):
         fs.copy_file(put("a", "content"), f"{area}/b", 0o600, 0)
     assert os.listdir(area) == ["a"]

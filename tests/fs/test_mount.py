@@ -112,6 +112,7 @@ def test_syncfs_is_not_trusted_on_fuse_nor_on_old_kernels(area: str, monkeypatch
     def kernel(release: str) -> os.uname_result:
         return os.uname_result(("Linux", "host", release, "#1", "x86_64"))
 
+    monkeypatch.setattr(mount, "file_system", lambda path: MountInfo("ext4", (), "/"))
     monkeypatch.setattr("os.uname", lambda: kernel("6.18.44-fc-v669"))
     assert syncfs_reports_errors(area)
     monkeypatch.setattr("os.uname", lambda: kernel("4.18.0-513.el8.x86_64"))

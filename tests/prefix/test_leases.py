@@ -448,6 +448,7 @@ def test_many_processes_at_once_never_move_what_is_leased_and_all_get_through(
     for process in running:
         assert process.popen.stdin is not None
         process.popen.stdin.close()
+    for process in running:
         process.popen.wait(LONGEST)
     check_log(log.read_text().splitlines(), {p.popen.pid for p in running if p.popen.returncode})
     with clear_way(str(room), ["x"], exclusive=True, wait=0):

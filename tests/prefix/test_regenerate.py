@@ -196,6 +196,16 @@ def test_two_never_run_at_once(site: Site) -> None:
     assert f"process {os.getpid()}" in str(note)
 
 
+def test_what_a_killed_run_left_is_removed_by_the_next(site: Site) -> None:
+    site.tool("glib-compile-schemas", COMPILE)
+    site.put(SCHEMA)
+    litter = site.scratch / "regenerate" / ".shipway-1-2" / "view"
+    litter.mkdir(parents=True)
+    (litter / "link").symlink_to(site.prefix / SCHEMAS)
+    assert site.only(SCHEMA).result is Result.RAN
+    assert (site.prefix / SCHEMA).exists()
+
+
 def test_an_index_whose_entries_are_all_gone_goes_too_without_any_tool(site: Site) -> None:
     site.put(INDEX)
     note = site.only(SCHEMA)

@@ -8,7 +8,6 @@ there is no syncfs there: fsync each file.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import fcntl
@@ -195,44 +194,43 @@ def change_mode(descriptor: int, mode: int) -> None:
 
 
 _CHUNK = 1 << 20
+_PIECE = 1 << 16
+_PAGE = 1 << 12
 _NO_COPY_RANGE = UNSUPPORTED | {errno.EXDEV, errno.EBADF, errno.EPERM, errno.EIO}
 
 
 def copy_data(source: int, target: int, size: int, blocks: int) -> None:
     """Copy the content of one open file into an empty one; holes stay holes.
 
-    `size` and `blocks` are what fstat said of the source.  A source that grows meanwhile is copied to
-    where it ended then.
+    `size` and `blocks` are what fstat said of the source: fewer blocks than bytes mean holes.  Where the
+    file system does not tell where they are (FUSE, older NFS), zeros are taken for them.  A source that grows
+    meanwhile is copied to where it ended then.
     """
-    if size <= _CHUNK and blocks * 512 >= size:
+    sparse = blocks * 512 < size
+    if size <= _CHUNK and not sparse:
         _copy_by_hand(source, target, 0, size)
         return
     os.ftruncate(target, size)
     for start, end in _data_extents(source, size):
-        _copy_extent(source, target, start, end)
+        if sparse and end - start == size:
+            _copy_nonzero(source, target, size)
+        else:
+            _copy_extent(source, target, start, end)
 
 
 def _data_extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
     """The ranges that hold data, by SEEK_DATA and SEEK_HOLE (lseek(2)); everything where these are unknown."""
     end = 0
-    while end < size:
-        try:
-            start = os.lseek(descriptor, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            if error.errno not in UNSUPPORTED:
-                raise
-            start = end
-        end = size if start >= size else _hole_after(descriptor, start, size)
-        if start < end:
+    try:
+        while end < size and (start := os.lseek(descriptor, end, os.SEEK_DATA)) < size:
+            end = min(size, os.lseek(descriptor, start, os.SEEK_HOLE))
             yield start, end
-
-
-def _hole_after(descriptor: int, start: int, size: int) -> int:
-    with contextlib.suppress(OSError):
-        return min(size, os.lseek(descriptor, start, os.SEEK_HOLE))
-    return size
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # nothing but a hole from here on
+            return
+        if error.errno not in UNSUPPORTED:
+            raise
+        yield end, size
 
 
 def _copy_extent(source: int, target: int, start: int, end: int) -> None:
@@ -255,7 +253,20 @@ def _copy_by_hand(source: int, target: int, start: int, end: int) -> None:
         data = os.pread(source, min(_CHUNK, end - start), start)
         if not data:
             return
-        written = 0
-        while written < len(data):
-            written += os.pwrite(target, data[written:] if written else data, start + written)
-        start += written
+        _write_at(target, data, start)
+        start += len(data)
+
+
+def _copy_nonzero(source: int, target: int, size: int) -> None:
+    """Leave out runs of zeros, by whole pages, at both ends of each piece."""
+    for start in range(0, size, _PIECE):
+        data = os.pread(source, _PIECE, start)
+        kept = data.rstrip(b"\0")
+        skipped = (len(kept) - len(kept.lstrip(b"\0"))) // _PAGE * _PAGE
+        _write_at(target, kept[skipped:], start + skipped)
+
+
+def _write_at(target: int, data: bytes, start: int) -> None:
+    written = 0
+    while written < len(data):
+        written += os.pwrite(target, data[written:] if written else data, start + written)

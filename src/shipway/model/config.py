@@ -18,12 +18,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from shipway.errors import UsageError
-from shipway.model.planning import Policy
 
+POLICIES = ("fail", "backup", "overwrite")
+"""The values of `model.planning.Policy`, which takes longer to load than this file may."""
 LINK_MODES = ("auto", "reflink", "hardlink", "copy")
 NO_PYTHON = "none"
 
-_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
+_UNITS = {
+    "": 1,
+    "k": 1000,
+    "m": 1000**2,
+    "g": 1000**3,
+    "t": 1000**4,
+    "ki": 1 << 10,
+    "mi": 1 << 20,
+    "gi": 1 << 30,
+    "ti": 1 << 40,
+}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\Z", re.IGNORECASE)
 _TABLE = re.compile(r"\s*\[\s*([A-Za-z0-9_-]+)\s*\]")
 _KEY = re.compile(r"\s*([A-Za-z0-9_-]+(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=")
@@ -34,8 +45,8 @@ _SYNTAX = re.compile(r"(.*?) \(at line (\d+), column \d+\)\Z", re.DOTALL)
 class Config:
     """What a `shipway.toml` says; what it leaves out has the value that holds without one.
 
-    `prefix` is as written, relative to the file, or "".  `keep` counts transactions, `keep_bytes` bytes.  `link` is one of
-    LINK_MODES, `copied` patterns (fnmatch) of paths that are never linked.  `python` is an interpreter, "none", or "" for the
+    `prefix` is as written, relative to the file, or "".  `keep` counts transactions, `keep_bytes` bytes.  `on_conflict` is
+    one of POLICIES, `link` of LINK_MODES, `copied` patterns (fnmatch) of paths that are never linked.  `python` is an interpreter, "none", or "" for the
     prefix's own.  `group` is a name or a number, "" for none; `umask` None for that of the process.
     """
 
@@ -43,7 +54,7 @@ class Config:
     jobs: int | None = None
     keep: int = 20
     keep_bytes: int = 10 << 30
-    on_conflict: Policy = Policy.FAIL
+    on_conflict: str = "fail"
     link: str = "auto"
     copied: tuple[str, ...] = ()
     python: str = ""
@@ -108,10 +119,6 @@ def _one_of(*words: str) -> Callable[[object], str]:
     return read
 
 
-def _policy(value: object) -> Policy:
-    return Policy(_one_of(*Policy)(value))
-
-
 def _size(value: object) -> int:
     return parse_size(value) if isinstance(value, str) else _number(0)(value)
 
@@ -143,7 +150,7 @@ KEYS: Mapping[str, tuple[str, _Read]] = {
     "jobs": ("jobs", _number(1)),
     "undo.keep": ("keep", _number(0)),
     "undo.bytes": ("keep_bytes", _size),
-    "merge.on_conflict": ("on_conflict", _policy),
+    "merge.on_conflict": ("on_conflict", _one_of(*POLICIES)),
     "merge.link": ("link", _one_of(*LINK_MODES)),
     "merge.copy": ("copied", _texts),
     "merge.python": ("python", _text),

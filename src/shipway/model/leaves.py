@@ -7,7 +7,7 @@ beside it, elsewhere it goes to the undo area, and either is told.
 
 from __future__ import annotations
 
-from shipway.model.claims import SETTLED, Path, settle
+from shipway.model.claims import SETTLED, Outcome, Path, settle
 from shipway.model.derived import CACHE_DIRECTORY, bytecode_of, is_derived
 from shipway.model.entry import DIRECTORY, FILE, KIND_NAMES, LINK, Entry, join, parent_of
 from shipway.model.facts import (
@@ -44,6 +44,7 @@ class Leaves:
         self.notes: list[Note] = []
         self.shadowed: list[tuple[str, str, Entry]] = []
         self.backups: dict[str, tuple[Entry, str]] = {}
+        self.overlays: list[tuple[str, Source]] = []
         self.gone: set[str] = set()
 
     def add(self, unit: Unit) -> None:
@@ -76,6 +77,20 @@ class Leaves:
         """Plan one path that is a file or symlink in every claim on it."""
         if any(c.entry.derived for c in (*at.old, *at.new)):
             return self._visit_derived(at)
+        outcome = self._settle(at)
+        return self._on_disk(at, outcome.before, outcome.after) if outcome else None
+
+    def settle_inside(self, at: Path) -> None:
+        """Settle a path inside a directory that goes as one, for several packages."""
+        outcome = None if any(c.entry.derived for c in at.new) else self._settle(at)
+        if outcome and outcome.stack and outcome.after:
+            self.overlays.append((at.path, Source(outcome.after.image, at.path)))
+
+    def restores_below(self, path: str) -> bool:
+        """Whether an undo gives something back below a directory."""
+        return any(p.startswith(path + "/") for p in self._past.restore)
+
+    def _settle(self, at: Path) -> Outcome | None:
         contest = self._record.contest(at.path)
         outcome = settle(at, contest, self._request.policy, self._past.stacks.get(at.path))
         if outcome.conflict:
@@ -83,7 +98,7 @@ class Leaves:
             return None
         old, new = (encode_owners(s) if s else None for s in (contest, outcome.stack))
         self.change(FactChange(CONTEST, at.path, old, new))
-        return self._on_disk(at, outcome.before, outcome.after)
+        return outcome
 
     def retire_derived(self, path: str) -> None:
         """Take a derived file (or `__pycache__`) out, whoever wrote it."""
@@ -92,18 +107,16 @@ class Leaves:
             kind = seen.kind if seen else FILE
             self.add(Unit(Verb.RETIRE, path, kind, derived=True, why="bytecode goes with its source"))
 
-    def restore_rest(self) -> list[tuple[str, Source]]:
-        """Content to give back on paths that no unit touched; returns those that lie inside a directory unit."""
-        inside = []
+    def restore_rest(self) -> None:
+        """Content to give back on paths that no unit touched; inside a directory that comes as one it is laid over."""
         tops = [u.path + "/" for u in self.units if u.kind == DIRECTORY]
         done = {u.path for u in self.units}
         for path, source in self._past.restore.items():
             if any(path.startswith(top) for top in tops):
-                inside.append((path, source))
+                self.overlays.append((path, source))
             elif path not in done:
                 verb = Verb.PLACE if self._disk.look(path) is None else Verb.SWAP
                 self._restoring(Unit(verb, path, FILE, keep="changed" if verb is Verb.SWAP else ""), source)
-        return inside
 
     def look_for_shadows(self, at: Path) -> None:
         """Find sources in a directory that is swapped whose old bytecode would pass for the new (I6)."""

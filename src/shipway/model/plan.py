@@ -26,7 +26,7 @@ def plan(request: PlanRequest) -> Plan:
     planner.descend("", "the prefix itself is never replaced")
     planner.forget_overrides()
     out = planner.leaves
-    restores = out.restore_rest()
+    out.restore_rest()
     backups = _backup_manifest({path: entry for path, (entry, _) in out.backups.items()})
     if backups is not None:
         for path, (_, owner) in out.backups.items():
@@ -39,7 +39,7 @@ def plan(request: PlanRequest) -> Plan:
         notes=tuple(out.notes),
         shadowed=tuple(sorted(set(out.shadowed))),
         backups=backups,
-        restores=tuple(restores),
+        overlays=tuple(out.overlays),
     )
 
 
@@ -139,10 +139,16 @@ class _Planner:
             return self._in_the_way(at, _obstacle(seen.kind, seen.target))
         if self.disk.exchange and only_derived(self.disk, at.path) and not self.disk.refusal(at.path):
             return self._unit(Verb.SWAP, at)
-        if self.record.foreign(at.path) is None and self.request.past is None:
-            self.leaves.change(FactChange(FOREIGN, at.path, None, f"{seen.mode:o}"))
+        self._note_foreign(at.path, seen.mode)
         self._warn_of_mode(at.path, at.new[0].entry.mode, seen.mode)
         return self.descend(at.path, "it was there before")
+
+    def _note_foreign(self, path: str, mode: int) -> None:
+        """Remember that a directory was there before any package; undo remembers only what was so before."""
+        past = self.request.past
+        value = f"{mode:o}" if past is None else past.foreign.get(path)
+        if value is not None and self.record.foreign(path) is None:
+            self.leaves.change(FactChange(FOREIGN, path, None, value))
 
     def _drop(self, at: Path, instead: Sequence[Claim]) -> None:
         """A directory that no package has any longer; `instead` is the file that takes its place, if any."""
@@ -178,6 +184,8 @@ class _Planner:
         """Why a live directory cannot go as one rename, or ""."""
         if self.record.contested_below(path):
             return "a path in it has more than one claim"
+        if self.leaves.restores_below(path):
+            return "something in it is given back"
         return self.blockers.in_directory(path) or self.disk.refusal(path)
 
     def _only_change(self, at: Path) -> str:
@@ -193,12 +201,27 @@ class _Planner:
         return changed[0] if len(changed) == 1 else ""
 
     def _unit(self, verb: Verb, at: Path) -> None:
+        if len(at.new) > 1:
+            self._settle_below(at.path)
         kind = at.new[0].entry.kind if at.new else DIRECTORY
         sources = tuple(Source(claim.image, at.path) for claim in at.new)
         replaces = tuple(Source(claim.image, at.path) for claim in at.old)
         self.leaves.add(Unit(verb, at.path, kind, sources, replaces, why=self.leaves.why))
         if verb is Verb.SWAP and not self.disk.exchange:
             self.leaves.note("exception", at.path, "changes its kind without an exchange: absent for an instant")
+
+    def _settle_below(self, path: str) -> None:
+        """Several packages of this transaction bring one new directory: what they have in common must agree, or be settled."""
+        for name, claims in self._children(path, old=False).items():
+            at = Path(join(path, name), (), claims, ())
+            if len(claims) < 2:
+                continue
+            if all(map(_is_directory, claims)):
+                self._settle_below(at.path)
+            elif any(map(_is_directory, claims)):
+                self._refuse_mixed(at, claims)
+            else:
+                self.leaves.settle_inside(at)
 
     def _in_the_way(self, at: Path, problem: str) -> None:
         owners = tuple(claim.owner for claim in at.new)

@@ -103,13 +103,14 @@ class Past:
     """What undoing a transaction knows of it, beside the packages.
 
     `restore` are paths whose content comes from its undo area (see `Unit.keep`), `stacks` the stacks of claims before it, and
-    `given` paths where it gave back what nobody owns, which may be displaced again.  What nobody owns now but was the
-    package's before is taken back as it is.
+    `given` paths where it gave back what nobody owns, which may be displaced again.  `foreign` are directories that were
+    there before any package, before it.  What nobody owns now but was the package's before is taken back as it is.
     """
 
     restore: Mapping[str, Source] = field(default_factory=dict)
     stacks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     given: frozenset[str] = frozenset()
+    foreign: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class Plan:
 
     `shadowed` are sources whose times would let old bytecode stand for new content (I6), by package, with what is there: such
     an image must be given other times first.  `backups` is the manifest of what nobody owned and is to be given back.
-    `restores` are paths inside directory units whose content comes from an undo area.
+    `overlays` are paths inside directory units whose content comes from elsewhere than the unit's own sources.
     """
 
     units: tuple[Unit, ...]
@@ -155,7 +156,7 @@ class Plan:
     notes: tuple[Note, ...]
     shadowed: tuple[tuple[str, str, Entry], ...]
     backups: Manifest | None = None
-    restores: tuple[tuple[str, Source], ...] = ()
+    overlays: tuple[tuple[str, Source], ...] = ()
 
 
 def matches(disk: Disk, path: str, seen: Seen, entry: Entry) -> bool:

@@ -13,6 +13,9 @@ living process and recovery ask the same table, forward to finish and backward t
 
 In fall-back mode (no exchange) the old content lies in a third place, `saved`, before the commit point, and a swap
 is done when (absent, new).  There a file is placed by a link and an unlink: (new, new) lies between.  Where a kind changes without an exchange, the instant between is (new, absent).
+
+To take back is easier than to finish: while the new content is still staged (or nothing was taken yet) the unit has not been
+carried out, whatever somebody else has put at the live path since, and there is nothing to take back.
 """
 
 from __future__ import annotations
@@ -68,15 +71,18 @@ _FORWARD: dict[tuple[Verb, Role, Role], Action] = {
 
 _BACKWARD: dict[tuple[Verb, Role, Role], Action] = {
     (Verb.PLACE, Role.NEW, Role.ABSENT): Action.DONE,
+    (Verb.PLACE, Role.NEW, Role.OTHER): Action.DONE,
     (Verb.PLACE, Role.ABSENT, Role.NEW): Action.TAKE,
     (Verb.PLACE, Role.NEW, Role.NEW): Action.DROP,
     (Verb.SWAP, Role.NEW, Role.NEW): Action.RESTORE,
     (Verb.SWAP, Role.NEW, Role.OLD): Action.DONE,
+    (Verb.SWAP, Role.NEW, Role.OTHER): Action.DONE,
     (Verb.SWAP, Role.OLD, Role.NEW): Action.EXCHANGE,
     (Verb.SWAP, Role.ABSENT, Role.OLD): Action.DONE,
     (Verb.SWAP, Role.ABSENT, Role.NEW): Action.RESTORE,
     (Verb.SWAP, Role.NEW, Role.ABSENT): Action.RESTORE,
     (Verb.RETIRE, Role.ABSENT, Role.OLD): Action.DONE,
+    (Verb.RETIRE, Role.ABSENT, Role.OTHER): Action.DONE,
     (Verb.RETIRE, Role.OLD, Role.ABSENT): Action.PLACE,
     (Verb.RMDIR, Role.ABSENT, Role.OLD): Action.DONE,
     (Verb.RMDIR, Role.ABSENT, Role.ABSENT): Action.MKDIR,

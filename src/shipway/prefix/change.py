@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from shipway.errors import ShipwayError
 from shipway.model.entry import Entry, Manifest
-from shipway.model.facts import INSTALLED, NEW, OVERRIDE, FactChange, Installed, Override, effective
+from shipway.model.facts import INSTALLED, NEW, FactChange, Installed, Override, effective
 from shipway.model.plan import plan
 from shipway.model.planning import Past, Plan, PlanRequest, Policy, Wish
 from shipway.prefix.commit import Planned
-from shipway.prefix.database import Database
 from shipway.prefix.library import Library
 from shipway.prefix.live import LiveDisk, LiveRecord
+from shipway.prefix.lookup import overrides_of
 from shipway.prefix.retime import retimed
 from shipway.prefix.session import Session
 from shipway.prefix.site import Site
@@ -112,25 +111,3 @@ class ChangePlanner:
             return False
         same = self.library(was.image).digest == self.library(becomes.image).digest
         return same and was._replace(image=becomes.image, python=becomes.python) == becomes
-
-
-def overrides_of(database: Database, identity: str) -> dict[str, Override]:
-    """What a package expects beside its manifest, by path."""
-    found = database.facts_under(OVERRIDE, f"{identity}\n")
-    return {key.partition("\n")[2]: Override.decode(value) for key, value in found.items()}
-
-
-def resolve(database: Database, name: str) -> Installed:
-    """The installed package that a person means by a name or a PURL.  Raises ShipwayError if there is none, or several."""
-    installed = database.installed()
-    if name in installed:
-        return installed[name]
-    found = [package for package in installed.values() if package.name == name]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        identities = ", ".join(package.identity for package in found)
-        raise ShipwayError(f"{name} could be {identities}", hint="give the identity in full")
-    close = [p.name for p in installed.values() if name.lower() in p.name.lower()]
-    hint = f"did you mean {', '.join(sorted(close)[:3])}?" if close else "`shipway list` shows what is installed"
-    raise ShipwayError(f"{name} is not installed", hint=hint)

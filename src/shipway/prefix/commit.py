@@ -152,6 +152,8 @@ class Committer:
         with Deferred() as signals:
             done = self._under_lock(prepared)
             lock.release()
+            if done is not None:
+                self.site.tell("committed", f"transaction {done.number} is committed", number=done.number)
         if done is not None:
             done.lock_ms = (time.perf_counter() - started) * 1000
             done.interrupted = signals.asked is not None
@@ -196,7 +198,7 @@ class Committer:
                 return prepared if database.generation() == generation else None
             site.tell("phase", "staging")
             stager = Stager(site, self.session, mode, self.library, frozenset(self.library.fresh))
-            prepared.steps = stager.stage(planned.plan.units, planned.plan.restores)
+            prepared.steps = stager.stage(planned.plan.units, planned.plan.overlays)
             request.register(planned)
             site.fs.sync(descriptor)
         finally:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shipway.errors import CorruptError, ShipwayError
 from shipway.model.entry import Directory, Manifest, decode_listing, encode_listing
 from shipway.model.facts import BACKUP, CONTEST, INSTALLED, FactChange, Installed, decode_owners, reverse
 from shipway.prefix import schema
 from shipway.prefix.records import MOVING, UNFINISHED, Draft, Generation, Row, State, Step
+
+if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
 
 CHUNK = 64 * 1024 * 1024 // 16
 """Characters of listings that go into one transaction, so that a committer never waits long behind one."""
@@ -37,7 +40,7 @@ class Database:
         self.path = path
         self.writable = write
         self._step = step or (lambda operation, path: None)
-        self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self._copy: TemporaryDirectory[str] | None = None
         try:
             self._db = self._open(path, write=write)
         except sqlite3.OperationalError as error:
@@ -83,7 +86,9 @@ class Database:
             return db
         except sqlite3.OperationalError:
             db.close()
-        self._copy = tempfile.TemporaryDirectory(prefix="shipway-")
+        from tempfile import TemporaryDirectory
+
+        self._copy = TemporaryDirectory(prefix="shipway-")
         private = os.path.join(self._copy.name, "state.sqlite")
         for suffix in ("", "-journal"):
             if os.path.exists(path + suffix):

@@ -128,7 +128,11 @@ def _file_system(patient: _Patient) -> Iterator[Finding]:
     if able.syncfs:
         yield Finding("durability", Level.OK, "syncfs reports failed writes")
     else:
-        yield Finding("durability", Level.WARN, "syncfs cannot be relied on here; every file is synced on its own, which is slower")
+        yield Finding(
+            "durability",
+            Level.WARN,
+            "syncfs cannot be relied on here; every file is synced on its own, which is slower",
+        )
     if able.folds_case:
         text = "names that differ only in case are one here; packages that have such pairs are refused"
         yield Finding("letter case", Level.WARN, text)
@@ -136,7 +140,11 @@ def _file_system(patient: _Patient) -> Iterator[Finding]:
 
 def _sharing(able: Capabilities, where: str) -> Finding:
     if able.reflink:
-        return Finding("links", Level.OK, f"{where} shares data between files (reflinks): editing a live file leaves its image alone")
+        return Finding(
+            "links",
+            Level.OK,
+            f"{where} shares data between files (reflinks): editing a live file leaves its image alone",
+        )
     if able.hardlink:
         text = "live files are hard links of their images: who edits one in place edits both, and `repair` cannot bring it back"
         return Finding("links", Level.OK, text, 'name such files in shipway.toml, [merge] copy = ["share/game/scores"]')
@@ -190,7 +198,9 @@ def _strangers(patient: _Patient) -> list[str]:
 
 def _record(patient: _Patient) -> Iterator[Finding]:
     if patient.unreadable:
-        yield Finding("record", Level.FAIL, patient.unreadable, "restore state.sqlite from a backup; the files are untouched")
+        yield Finding(
+            "record", Level.FAIL, patient.unreadable, "restore state.sqlite from a backup; the files are untouched"
+        )
     elif patient.database is None:
         yield Finding("record", Level.OK, "nothing was ever installed here")
     else:
@@ -198,7 +208,9 @@ def _record(patient: _Patient) -> Iterator[Finding]:
         shown = ", ".join(f"{name} {value}" for name, value in SETTINGS.items() if name != "foreign_keys")
         yield Finding("record", Level.OK, f"{len(patient.database.installed())} packages; {shown}")
         if not mode & stat.S_IROTH:
-            yield Finding("record", Level.WARN, "other users cannot read the record", f"chmod o+r {patient.layout.database}")
+            yield Finding(
+                "record", Level.WARN, "other users cannot read the record", f"chmod o+r {patient.layout.database}"
+            )
 
 
 def _place(patient: _Patient) -> Iterator[Finding]:
@@ -220,7 +232,9 @@ def _transaction(row: Row, *, living: bool) -> Finding:
     name = f"transaction {row.id} ({row.reason})"
     if row.state is State.STUCK:
         text = f"{name} can be neither finished nor taken back: {_some(row.message.splitlines())}"
-        return Finding("transactions", Level.FAIL, text, "put each path as it was before or after, then run `shipway recover`")
+        return Finding(
+            "transactions", Level.FAIL, text, "put each path as it was before or after, then run `shipway recover`"
+        )
     if living:
         return Finding("transactions", Level.OK, f"{name} is under way")
     return Finding("transactions", Level.WARN, f"{name} was interrupted ({row.state})", "`shipway recover` finishes it")
@@ -234,7 +248,12 @@ def _sessions(patient: _Patient) -> Iterator[Finding]:
     dead = [token for token in tokens - unfinished if not _is_alive(patient, token)]
     if dead:
         text = f"{len(dead)} dead process{'es' if len(dead) > 1 else ''} left something in {patient.layout.work}"
-        yield Finding("sessions", Level.WARN, text, "the next command that changes something, or `shipway recover`, clears it away")
+        yield Finding(
+            "sessions",
+            Level.WARN,
+            text,
+            "the next command that changes something, or `shipway recover`, clears it away",
+        )
 
 
 def _is_alive(patient: _Patient, token: str) -> bool:

@@ -85,7 +85,9 @@ def _fish(found: Collection[Variable], root: str) -> str:
             lines.append("set -q MANPATH; or set -gx MANPATH ''")
         for directory in reversed(variable.directories):
             word = "'" + directory.replace("\\", "\\\\").replace("'", "\\'") + "'"
-            lines.append(f"contains -- {word} ${variable.name}; or set -gx --path {variable.name} {word} ${variable.name}")
+            lines.append(
+                f"contains -- {word} ${variable.name}; or set -gx --path {variable.name} {word} ${variable.name}"
+            )
     return "\n".join(lines) + "\n"
 
 

@@ -189,7 +189,7 @@ def _holds_derived_only(path: str) -> bool:
 def _in_none(there: str, manifests: list[Manifest]) -> list[str]:
     """The names below a taken-out directory that none of its packages knows; the topmost only."""
     if not manifests:
-        return [f.name for f in list_directory(there) if not is_derived(f.name) and f.kind != DIRECTORY]
+        return [f.name for f in list_directory(there) if not is_derived(f"{there}/{f.name}") and f.kind != DIRECTORY]
     found = set.intersection(*(set(strays(there, manifest, "")) for manifest in manifests))
     return sorted(name for name in found if not any(parent in found for parent in _above(name)))
 

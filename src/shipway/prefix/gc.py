@@ -8,6 +8,7 @@ lost+found before the directory does.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from shipway.fs.found import DIRECTORY
@@ -16,8 +17,8 @@ from shipway.model.entry import join
 from shipway.prefix.finish import sweep_bytecode
 from shipway.prefix.layout import staged
 from shipway.prefix.library import Library
-from shipway.prefix.recover import recover_locked
 from shipway.prefix.records import Row, State, Step
+from shipway.prefix.recover import recover_locked
 from shipway.prefix.session import Session, is_alive
 from shipway.prefix.site import Site
 from shipway.store.compare import strays
@@ -56,21 +57,30 @@ def collect_beyond_horizon(site: Site) -> None:
 
 def collect(site: Site, keep: int, keep_bytes: int) -> Collected:
     """Collect; waits for the prefix lock."""
+    return _collect(site, lambda rows: beyond(rows, keep, keep_bytes))
+
+
+def forget(site: Site, number: int) -> Collected:
+    """Collect the undo area of one transaction, whatever the horizon; waits for the prefix lock."""
+    return _collect(site, lambda rows: [row for row in beyond(rows, 0, 0) if row.id == number])
+
+
+def _collect(site: Site, choose: Callable[[list[Row]], list[Row]]) -> Collected:
     with Session(site.fs, site.layout) as session:
         lock = site.prefix_lock()
         lock.acquire(wait=site.options.wait, on_wait=site.on_wait)
         try:
             recover_locked(site)
-            done = _set_aside(site, session, keep, keep_bytes)
+            done = _set_aside(site, session, choose)
         finally:
             lock.release()
         return done
 
 
-def _set_aside(site: Site, session: Session, keep: int, keep_bytes: int) -> Collected:
+def _set_aside(site: Site, session: Session, choose: Callable[[list[Row]], list[Row]]) -> Collected:
     """Under the lock: mark and move; what lies in the session's area is deleted when it closes."""
     rows = site.database.transactions()
-    going = beyond(rows, keep, keep_bytes)
+    going = choose(rows)
     for row in rows:
         if row.undo == "kept" and row.state is State.DONE:
             sweep_bytecode(site, site.database.steps(row.ref))

@@ -90,7 +90,10 @@ class Journal:
         there, here = self._roles(step)
         if step.unit.derived:
             return (forward_derived if going else backward_derived)(step.unit.verb, there, here)
-        return (forward if going else backward)(step.unit.verb, there, here)
+        action = (forward if going else backward)(step.unit.verb, there, here)
+        if action is Action.DONE and here is Role.OTHER and os.path.lexists(saved(self.area, step.seq)):
+            return Action.UNCLEAR
+        return action
 
     def _perform(self, action: Action, step: Step) -> None:
         there, live = staged(self.area, step.seq), self.layout.live(step.unit.path)
@@ -206,7 +209,7 @@ def content_of(path: str, kind: str) -> str:
 
 def _only_derived(path: str) -> bool:
     found = list_directory(path)
-    return all(_only_derived(f"{path}/{f.name}") if f.kind == DIRECTORY else is_derived(f.name) for f in found)
+    return all(_only_derived(f"{path}/{f.name}") if f.kind == DIRECTORY else is_derived(f"{path}/{f.name}") for f in found)
 
 
 def parents(steps: list[Step]) -> list[str]:

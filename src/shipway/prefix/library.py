@@ -25,3 +25,8 @@ class Library:
         if name not in self._known:
             self._known[name] = self._database.manifest(name)
         return self._known[name]
+
+    def settle(self) -> None:
+        """What was sealed is committed: from now on its files may have been changed through a hard link."""
+        self._known |= self.fresh
+        self.fresh.clear()

@@ -8,15 +8,12 @@ from typing import NamedTuple
 
 from shipway.errors import UsageError
 from shipway.model.entry import Entry, parent_of
-from shipway.model.facts import INSTALLED, Installed, Override, decode_owners, effective
-from shipway.model.facts import CONTEST
+from shipway.model.facts import CONTEST, INSTALLED, Installed, Override, decode_owners, effective
 from shipway.model.history import undone
-from shipway.prefix.change import overrides_of
 from shipway.prefix.database import Database
-from shipway.prefix.records import Row
+from shipway.prefix.lookup import overrides_of
+from shipway.prefix.records import PackageChange, Row, past
 from shipway.prefix.site import Site
-from shipway.prefix.undoing import past
-from shipway.prefix.work import PackageChange
 
 
 class Package(NamedTuple):
@@ -110,7 +107,7 @@ def relative_path(site: Site, path: str) -> str:
 def history(site: Site) -> list[Past]:
     """The transactions, newest first, with what each changed."""
     database = site.database
-    gone = undone(past(database))
+    gone = undone(past(database.transactions()))
     changes = database.all_changes(INSTALLED)
     found = []
     for row in reversed(database.transactions()):

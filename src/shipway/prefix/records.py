@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
 from shipway.fs.found import Identity
 from shipway.model.facts import FactChange
+from shipway.model.history import Past
 from shipway.model.unit import Source, Unit, Verb
 
 
@@ -92,9 +93,23 @@ class Row(NamedTuple):
     message: str
 
 
+class PackageChange(NamedTuple):
+    """One package before and after a transaction: versions, None where it is not installed."""
+
+    identity: str
+    name: str
+    old: str | None
+    new: str | None
+
+
 class Generation(NamedTuple):
     """Which state of the record a plan was made from; None of `last` while a commit is moving things."""
 
     last: int
     undone: int
     moving: bool
+
+
+def past(rows: Iterable[Row]) -> list[Past]:
+    """The finished transactions, as far as undo is concerned."""
+    return [Past(row.id, row.undoes, row.undo != "collected") for row in rows if row.state in (State.DONE, State.APPLIED)]

@@ -13,7 +13,7 @@ from shipway.fs.system import FileSystem
 from shipway.model.event import Event, Listener, silent
 from shipway.prefix.database import Database
 from shipway.prefix.layout import STATE, Layout
-from shipway.store.link import LinkMode
+from shipway.store.mode import LinkMode
 
 CACHE_TAG = (
     b"Signature: 8a477f597d28d172789f06886806bc55\n"

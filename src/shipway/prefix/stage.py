@@ -40,7 +40,7 @@ class Stager:
     manifest: Callable[[str], Manifest]
     fresh: frozenset[str]
 
-    def stage(self, units: tuple[Unit, ...], restores: tuple[tuple[str, Source], ...] = ()) -> list[Step]:
+    def stage(self, units: tuple[Unit, ...], overlays: tuple[tuple[str, Source], ...] = ()) -> list[Step]:
         """Stage every unit; returns the journal.  Raises ShipwayError with everything that stands in the way."""
         self._refuse_obstacles(units)
         coming = [(seq, unit) for seq, unit in enumerate(units) if unit.verb in (Verb.PLACE, Verb.SWAP)]
@@ -49,7 +49,7 @@ class Stager:
         link_all(self.site.fs, requests, self.site.options.jobs)
         for seq, unit in coming:
             self._complete(seq, unit, passed_on[parent_of(unit.path)])
-            self._restore_inside(seq, unit, restores)
+            self._overlay(seq, unit, overlays, passed_on[parent_of(unit.path)])
         return [self._step(seq, unit) for seq, unit in enumerate(units)]
 
     # -- content ---------------------------------------------------------------------------------------------
@@ -106,15 +106,18 @@ class Stager:
         else:
             self.site.fs.symlink(found.target, there)
 
-    def _restore_inside(self, seq: int, unit: Unit, restores: tuple[tuple[str, Source], ...]) -> None:
-        """Lay content from an undo area over what a staged directory got from its image."""
-        for path, source in restores:
-            if path.startswith(unit.path + "/"):
-                there = f"{staged(self.session.area, seq)}{path[len(unit.path):]}"
-                if os.path.isdir(os.path.dirname(there)):
-                    if os.path.lexists(there):
-                        self.site.fs.unlink(there)
-                    self._from_undo(there, source.undo)
+    def _overlay(self, seq: int, unit: Unit, overlays: tuple[tuple[str, Source], ...], given: Inheritance) -> None:
+        """Lay content from elsewhere over what a staged directory got from its sources."""
+        for path, source in overlays:
+            there = f"{staged(self.session.area, seq)}{path[len(unit.path) :]}"
+            if not path.startswith(unit.path + "/") or not os.path.isdir(os.path.dirname(there)):
+                continue
+            if os.path.lexists(there):
+                self.site.fs.unlink(there)
+            if source.undo:
+                self._from_undo(there, source.undo)
+            else:
+                link_all(self.site.fs, [self._request(source, there, given)], 1)
 
     def _merge(self, there: str, beside: str) -> None:
         """Lay a second package's part of a new directory into the first's; what both have is the same."""

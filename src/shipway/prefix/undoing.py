@@ -7,25 +7,19 @@ from collections.abc import Sequence
 from shipway.errors import ConflictError, ShipwayError
 from shipway.fs.found import DIRECTORY
 from shipway.model import planning
-from shipway.model.facts import CONTEST, INSTALLED, FactChange, Installed, decode_owners, reverse
-from shipway.model.history import Past, to_redo, to_undo, undone
+from shipway.model.facts import CONTEST, FOREIGN, INSTALLED, FactChange, Installed, decode_owners, reverse
+from shipway.model.history import to_redo, to_undo, undone
 from shipway.model.planning import Plan, Policy
 from shipway.model.unit import Source
 from shipway.prefix.change import Intent
 from shipway.prefix.commit import Planned
 from shipway.prefix.database import Database
-from shipway.prefix.records import Row, State
-
-
-def past(database: Database) -> list[Past]:
-    """The finished transactions, as far as undo is concerned."""
-    rows = [row for row in database.transactions() if row.state in (State.DONE, State.APPLIED)]
-    return [Past(row.id, row.undoes, row.undo != "collected") for row in rows]
+from shipway.prefix.records import Row, State, past
 
 
 def choose(database: Database, number: int | None, *, redo: bool) -> Row:
     """The transaction that undo or redo means.  Raises ConflictError if it cannot be."""
-    listed = past(database)
+    listed = past(database.transactions())
     chosen = number if number is not None else (to_redo(listed) if redo else to_undo(listed))
     row = database.transaction(chosen)
     if row is None or row.id not in {p.id for p in listed}:
@@ -43,16 +37,17 @@ def intent_to_undo(database: Database, row: Row, policy: Policy) -> Intent:
     packages = [c for c in changes if c.kind == INSTALLED]
     refuse_overtaken(database, row, packages)
     targets = {c.key: Installed.decode(c.key, c.old) if c.old is not None else None for c in packages}
+    return Intent(targets, policy=policy, past=_past_of(database, row, changes))
+
+
+def _past_of(database: Database, row: Row, changes: Sequence[FactChange]) -> planning.Past:
+    """What a transaction took out that was in no image, what it gave back that nobody owned, and how claims stood before."""
     stacks = {c.key: decode_owners(c.old) if c.old is not None else () for c in changes if c.kind == CONTEST}
-    return Intent(targets, policy=policy, past=_past_of(database, row, stacks))
-
-
-def _past_of(database: Database, row: Row, stacks: dict[str, tuple[str, ...]]) -> planning.Past:
-    """What a transaction took out that was in no image, and what it gave back that nobody owned."""
+    foreign = {c.key: c.old for c in changes if c.kind == FOREIGN and c.old is not None}
     steps = [step for step in database.steps(row.ref) if step.unit.kind != DIRECTORY]
     restore = {s.unit.path: Source("", s.unit.path, undo=f"{row.id}/u{s.seq}") for s in steps if s.unit.keep}
     given = frozenset(s.unit.path for s in steps if any(source.undo for source in s.unit.sources))
-    return planning.Past(restore, stacks, given)
+    return planning.Past(restore, stacks, given, foreign)
 
 
 def only_facts(database: Database, row: Row) -> Planned | None:

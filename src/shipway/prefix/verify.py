@@ -29,9 +29,9 @@ from shipway.model.facts import (
 )
 from shipway.model.planning import Note, Plan
 from shipway.model.unit import Source, Unit, Verb, in_order
-from shipway.prefix.change import overrides_of, resolve
 from shipway.prefix.commit import Planned
 from shipway.prefix.database import Database
+from shipway.prefix.lookup import overrides_of, resolve
 from shipway.prefix.site import Site
 from shipway.store.compare import Difference, compare
 

@@ -17,21 +17,11 @@ from shipway.prefix.commit import Committed, Committer, Planned, Request, confli
 from shipway.prefix.finish import Finisher
 from shipway.prefix.gc import collect_beyond_horizon
 from shipway.prefix.library import Library
-from shipway.prefix.records import Step
+from shipway.prefix.records import PackageChange, Step
 from shipway.prefix.regenerate import Surroundings, regenerate
 from shipway.prefix.session import Session
 from shipway.prefix.site import Site
 from shipway.store.link import LinkMode, LinkRequest, link_out
-
-
-@dataclass(frozen=True, slots=True)
-class PackageChange:
-    """One package before and after a transaction; None where it is not installed."""
-
-    identity: str
-    name: str
-    old: str | None
-    new: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +66,7 @@ class Work:
     def carry_out(self, session: Session, request: Request) -> Outcome:
         """Commit a request that is planned by whoever gives it, and do what follows a commit."""
         committed = Committer(self.site, session, self.library).commit(request)
+        self.library.settle()
         if not committed.number:
             return Outcome(0, (), 0, committed.planned.plan.notes)
         notes = [*committed.planned.plan.notes, *self._finish(session, committed)]

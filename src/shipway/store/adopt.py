@@ -58,8 +58,6 @@ def give_back(fs: FileSystem, request: SealRequest, scanned: Scanned | None = No
     """
     if look(request.destination) is None:
         return
-    if scanned is not None:
-        _restore_modes(fs, request, scanned)
     try:
         fs.place(request.destination, request.source)
     except OSError as error:
@@ -67,19 +65,21 @@ def give_back(fs: FileSystem, request: SealRequest, scanned: Scanned | None = No
             raise
         _copy_back(fs, request)
     if scanned is not None:
-        fs.chmod(request.source, scanned.taken.root[2])
+        _restore_modes(fs, request.source, scanned)
 
 
-def _restore_modes(fs: FileSystem, request: SealRequest, scanned: Scanned) -> None:
-    fs.chmod(request.destination, scanned.taken.root[2] | OWNER)
+def _restore_modes(fs: FileSystem, source: str, scanned: Scanned) -> None:
     place = dict(scanned.taken.redirected)
+    modes = {"": scanned.taken.root[2]}
     for path in scanned.taken.stripped:
         at = place.get(path, path)
         entry = scanned.manifest.entry(at)
-        for where in {path, at}:
-            full = under(request.destination, where)
-            if entry is not None and look(full) is not None:
-                fs.chmod(full, entry.mode)
+        if entry is not None:
+            modes |= {path: entry.mode, at: entry.mode}
+    for path, mode in modes.items():
+        found = look(under(source, path))
+        if found is not None and found.mode != mode:
+            fs.chmod(under(source, path), mode)
 
 
 def _copy_back(fs: FileSystem, request: SealRequest) -> None:

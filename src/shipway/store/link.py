@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from shipway.errors import CorruptError
 from shipway.fs.system import FileSystem
-from shipway.store.linker import Done, Linker, LinkMode, LinkRequest, Piece
+from shipway.store.linker import Done, Linker, LinkRequest, Piece
+from shipway.store.mode import LinkMode
 from shipway.store.workers import in_batches, processes, shared_out
 
 __all__ = ["LinkMode", "LinkReport", "LinkRequest", "link_all", "link_out"]
@@ -50,6 +51,7 @@ def link_all(fs: FileSystem, requests: Sequence[LinkRequest], jobs: int) -> list
         for linker in linkers:
             linker.begin()
             begun.append(linker)
+            linker.make_directories()
         _fill(linkers, jobs)
         _refuse_damage(linkers)
         return [_report(linker.finish()) for linker in linkers]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import errno
 import os
 import stat
@@ -12,10 +11,12 @@ from itertools import islice
 from typing import NamedTuple
 
 from shipway.fs.found import look
+from shipway.fs.hashing import hash_file
 from shipway.fs.system import FileSystem
 from shipway.model.entry import DIRECTORY, FILE, LINK, Entry, Manifest, join, parent_of
 from shipway.store import attributes
 from shipway.store.image import IMAGE_MODE, OWNER, ROOT_MODE, close_directories, make_directories
+from shipway.store.mode import LinkMode
 from shipway.store.paths import under
 
 _PIECE = 256
@@ -24,15 +25,6 @@ _HANDLE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _UNLINKABLE = frozenset({errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EACCES, errno.ENOTSUP})
 """Not ours (protected_hardlinks, proc(5)), too many names, another file system, none that knows hard links."""
-
-
-class LinkMode(enum.Enum):
-    """What files share with the image: data if possible, else the inode; only data; the inode; nothing."""
-
-    AUTO = "auto"
-    REFLINK = "reflink"
-    HARDLINK = "hardlink"
-    COPY = "copy"
 
 
 @dataclass(frozen=True)
@@ -107,7 +99,7 @@ class _File(NamedTuple):
 
 
 class Linker:
-    """Materialises one request.  Begin it, fill all pieces (in any process), add what was done, finish it."""
+    """Materialises one request.  Begin it, make its directories, fill all pieces (in any process), finish it."""
 
     def __init__(self, fs: FileSystem, request: LinkRequest) -> None:
         self.fs = fs
@@ -115,6 +107,7 @@ class Linker:
         self.manifest = request.manifest
         self.done = Done()
         self._directories: list[tuple[str, Entry]] = []
+        self._worn: set[str] = set()
         self._mask = IMAGE_MODE if request.for_image else 0o7777
         self._clones = request.how in (LinkMode.AUTO, LinkMode.REFLINK)
         self._links = request.how in (LinkMode.AUTO, LinkMode.HARDLINK)
@@ -122,17 +115,20 @@ class Linker:
     # the frame
 
     def begin(self) -> None:
-        """Make all directories.  Raises FileExistsError, FileNotFoundError if the image has no such path."""
+        """Take the destination.  Raises FileExistsError, FileNotFoundError if the image has no such path."""
         path, destination = self.request.path, self.request.destination
         if path in self.manifest.directories:
             own = self.manifest.entry(path) or Entry("", DIRECTORY, ROOT_MODE)
             self._directories = [("", own), *self._below(path, "")]
             self.fs.mkdir(destination, own.mode | OWNER)
-            make_directories(self.fs, destination, self._directories[1:])
         elif self.manifest.entry(path) is None:
             raise FileNotFoundError(errno.ENOENT, "is not in the image", path)
         elif look(destination) is not None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), destination)
+
+    def make_directories(self) -> None:
+        """Make all directories below the destination."""
+        make_directories(self.fs, self.request.destination, self._directories[1:])
 
     def pieces(self, linker: int) -> Iterator[Piece]:
         """The work, to be handed back to `fill`; `linker` says whose it is."""
@@ -205,9 +201,10 @@ class Linker:
         rest = []
         source, target = places
         link, copied = self.fs.link, self.request.copied
+        worn = {worn.rpartition("/")[2] for worn in self._worn if parent_of(worn) == path}
         for entry in entries:
             name, kind, mode, _, _, _, _, _, group, xattrs = entry
-            if kind != FILE or group or xattrs or mode & _SETID or (copied and copied(join(path, name))):
+            if kind != FILE or group or xattrs or mode & _SETID or name in worn or (copied and copied(join(path, name))):
                 rest.append(entry)
                 continue
             try:
@@ -229,8 +226,17 @@ class Linker:
         else:
             bad = [entry for entry in entries if entry.kind == FILE and not _is_sound(entry, directory)]
             os.close(directory)
+            worn = [entry for entry in bad if self._holds_still(entry, path)]
+            self._worn.update(join(path, entry.name) for entry in worn)
+            bad = [entry for entry in bad if entry not in worn]
         done.damaged += [join(path, entry.name) for entry in bad]
         return [entry for entry in entries if entry not in bad] if bad else entries
+
+    def _holds_still(self, entry: Entry, path: str) -> bool:
+        """Whether a file whose mode or time somebody changed, through a link in the live tree, still has its content."""
+        name = under(self.request.tree, join(path, entry.name))
+        found = look(name)
+        return found is not None and found.kind == FILE and found.size == entry.size and hash_file(name) == entry.digest
 
     def _put(self, file: _File, done: Done) -> None:
         entry = file.entry
@@ -281,7 +287,7 @@ class Linker:
     def _may_link(self, file: _File) -> bool:
         """Whether a file may share its inode with the image."""
         entry, copied = file.entry, self.request.copied
-        if not self._links or entry.mode & _SETID or _is_configuration(file.path):
+        if not self._links or entry.mode & _SETID or _is_configuration(file.path) or file.path in self._worn:
             return False
         return not attributes.has_capability(entry.xattrs) and not (copied and copied(file.path))
 

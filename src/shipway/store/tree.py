@@ -34,7 +34,7 @@ class Tree:
     def add(self, path: str, at: str, entries: Mapping[str, Entry]) -> None:
         """Enter names of the tree's directory `path` into the manifest's directory `at`."""
         listing = self.listings[at]
-        if path == at:
+        if path == at and listing.keys().isdisjoint(entries):
             listing.update(entries)
             return
         for name, entry in entries.items():

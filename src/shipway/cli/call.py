@@ -1,0 +1,97 @@
+"""One call of the command line: what was said beside the command, and how a command gets at its prefix."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from shipway.cli.console import Console
+from shipway.cli.listener import Ear
+from shipway.cli.place import Place, find
+from shipway.errors import UsageError
+
+if TYPE_CHECKING:
+    from shipway.api import Prefix
+    from shipway.fs.system import FileSystem
+    from shipway.prefix.site import Options
+
+
+@dataclass(slots=True)
+class Call:
+    """The global options, the console, and the prefix once it was asked for.
+
+    `prefix_source` is "" for -p and SHIPWAY_PREFIX for that.  `wait` is in seconds, None for ever.  `if_interrupted` is what a
+    command that is stopped leaves behind, in words.
+    """
+
+    prefix: str = ""
+    prefix_source: str = ""
+    json: bool = False
+    quiet: bool = False
+    verbose: int = 0
+    wait: float | None = None
+    jobs: int | None = None
+    rename_mode: str = "auto"
+    console: Console = field(default_factory=Console)
+    started: float = field(default_factory=time.perf_counter)
+    if_interrupted: str = "nothing was changed"
+    ear: Ear = field(init=False)
+    _place: Place | None = None
+
+    def __post_init__(self) -> None:
+        self.ear = Ear(self.console)
+
+    def settle(self) -> None:
+        """Take the options as final.  Raises UsageError if they contradict each other."""
+        if self.quiet and self.verbose:
+            raise UsageError("-q and -v contradict each other")
+        self.console.verbosity = -1 if self.quiet else self.verbose
+        if self.quiet:
+            self.console.progress.enabled = False
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the call began."""
+        return (time.perf_counter() - self.started) * 1000
+
+    @property
+    def place(self) -> Place:
+        """The prefix that is meant; says which, unless -p did.  Raises UsageError."""
+        if self._place is None:
+            self._place = find(self.prefix, self.prefix_source)
+            if self._place.source:
+                self.console.say(f"prefix {self._place.prefix} (from {self._place.source})")
+        return self._place
+
+    @property
+    def root(self) -> str:
+        """The prefix as messages name it: absolute."""
+        return os.path.abspath(self.place.prefix)
+
+    def options(self) -> Options:
+        """How the prefix is to be worked on: its shipway.toml, and what was said on the command line."""
+        from shipway.cli.settings import options_of
+
+        found = options_of(self.place)
+        return replace(found, wait=self.wait, jobs=self.jobs or found.jobs)
+
+    def file_system(self) -> FileSystem:
+        """The file system's door, in the mode that was asked for."""
+        from shipway.fs.system import FileSystem, RenameMode
+
+        return FileSystem(RenameMode(self.rename_mode))
+
+    @contextmanager
+    def open(self, options: Options | None = None) -> Iterator[Prefix]:
+        """The prefix, for the length of a `with` block."""
+        from shipway.api import Prefix
+
+        chosen = options or self.options()
+        if self.place.config.umask is not None:
+            os.umask(self.place.config.umask)
+        with Prefix(self.place.prefix, options=chosen, listener=self.ear, fs=self.file_system()) as prefix:
+            yield prefix

@@ -1,0 +1,36 @@
+"""`shipway gc`."""
+
+from __future__ import annotations
+
+import click
+
+from shipway.cli.call import Call
+from shipway.cli.options import as_command, pass_call
+
+
+@as_command("gc")
+@click.option(
+    "--keep",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Transactions to keep the undo areas of [else: the horizon].",
+)
+@pass_call
+def command(call: Call, keep: int | None) -> None:
+    """Give up undo areas beyond the horizon, images that nothing refers to, and remains of dead processes."""
+    from shipway.cli.text import plural, ranges
+
+    call.if_interrupted = "run it again, it goes on where it stopped"
+    with call.open() as prefix:
+        done = prefix.gc(keep)
+    if call.json:
+        call.console.document(
+            {"transactions": list(done.transactions), "images": list(done.images), "strays": list(done.strays)}
+        )
+        return
+    for stray in done.strays:
+        call.console.say(f"note: {stray} was written into an old directory; it is kept there")
+    numbers = f" ({ranges(done.transactions)})" if done.transactions else ""
+    call.console.answer(
+        f"gave up {plural(len(done.transactions), 'undo area')}{numbers} and {plural(len(done.images), 'image')}"
+    )

@@ -1,0 +1,72 @@
+"""`shipway init`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from shipway.cli.call import Call
+from shipway.cli.options import as_command, pass_call
+from shipway.cli.place import FILE, read
+from shipway.errors import ShipwayError, UsageError
+
+TEMPLATE = """\
+# How shipway treats this prefix; every line that begins with # says what holds without it.
+
+prefix = {prefix}        # the live tree, relative to this file
+# jobs = 4              processes to work with (as many as there are processors)
+
+[undo]
+# keep = 20             transactions that can be undone …
+# bytes = "10 GiB"      … and at most this much in their undo areas
+
+[merge]
+# on_conflict = "fail"  or "backup", "overwrite"
+# link = "auto"         how live files share with the store: or "reflink", "hardlink", "copy"
+# copy = []             patterns of paths that are copied, never linked: ["share/game/*"]
+# python = ""           interpreter to compile bytecode for, or "none" (the prefix's own)
+
+[share]
+# group = ""            a group that shares the prefix
+# umask = "022"
+"""
+
+
+@as_command("init")
+@click.argument("directory", type=click.Path(file_okay=False), default=".")
+@click.option("--lint", is_flag=True, help="Only check the shipway.toml that is there.")
+@pass_call
+def command(call: Call, directory: str, lint: bool) -> None:
+    """Write a shipway.toml into DIRECTORY (else: here), which makes it, or the PREFIX of -p, a prefix that is found from there."""
+    file = Path(directory).absolute() / FILE
+    if lint:
+        _lint(call, file)
+    else:
+        _write(call, file)
+
+
+def _lint(call: Call, file: Path) -> None:
+    if not file.is_file():
+        raise UsageError(f"there is no {file}")
+    place = read(file)
+    if call.json:
+        call.console.document({"file": str(file), "prefix": place.prefix or None, "ok": True})
+    elif not call.quiet:
+        call.console.answer(f"{file} is in order")
+
+
+def _write(call: Call, file: Path) -> None:
+    prefix = os.path.relpath(call.prefix, file.parent) if call.prefix else "."
+    file.parent.mkdir(parents=True, exist_ok=True)
+    text = TEMPLATE.format(prefix=json.dumps(prefix, ensure_ascii=False))
+    try:
+        call.file_system().write_file(str(file), text.encode(), 0o644)
+    except FileExistsError as error:
+        raise ShipwayError(f"{file} is there already", hint="`shipway init --lint` checks it") from error
+    if call.json:
+        call.console.document({"file": str(file), "prefix": os.path.normpath(file.parent / prefix)})
+    elif not call.quiet:
+        call.console.answer(f"{file} is written; commands run in or below {file.parent} find it")

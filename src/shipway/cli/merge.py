@@ -1,0 +1,132 @@
+"""`shipway merge`: a staged tree becomes an installed package."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+import click
+
+from shipway.cli.call import Call
+from shipway.cli.options import as_command, pass_call
+from shipway.model.config import LINK_MODES, NO_PYTHON, POLICIES
+
+if TYPE_CHECKING:
+    from shipway.api import Image, Outcome, Prefix
+    from shipway.prefix.site import Options
+    from shipway.sealing import Staged
+
+DIRECTORY = click.Path(exists=True, file_okay=False)
+
+
+class Wanted(TypedDict):
+    """What was said on the command line."""
+
+    name: str
+    version: str
+    move: bool
+    destdir: bool
+    ignore_outside: bool
+    python: str | None
+    exclusive: bool
+    on_conflict: str | None
+    dry_run: bool
+    explain: bool
+    allow_stage_paths: bool
+    keep_la: bool
+    link_mode: str | None
+    no_undo: bool
+    copy: tuple[str, ...]
+
+
+@as_command("merge")
+@click.argument("tree", type=DIRECTORY)
+@click.option(
+    "--name", required=True, help="What the package is called: a plain name, or a PURL such as pkg:pypi/build."
+)
+@click.option("--version", required=True, help="Its version.")
+@click.option("--move", is_flag=True, help="Take TREE instead of copying it: it is gone afterwards.")
+@click.option(
+    "--destdir", is_flag=True, help="TREE is a DESTDIR: what lies in it under the prefix's path is installed."
+)
+@click.option("--ignore-outside", is_flag=True, help="With --destdir: leave out what lies beside the prefix's path.")
+@click.option(
+    "--python",
+    metavar="EXE",
+    help="Compile bytecode with this interpreter; 'none' for no bytecode [else: the prefix's own].",
+)
+@click.option("--exclusive", is_flag=True, help="Wait until no build and no `exec` runs.")
+@click.option(
+    "--on-conflict", type=click.Choice(POLICIES), help="What to do about paths that others have [else: fail]."
+)
+@click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
+@click.option("--explain", is_flag=True, help="A dry run that says for every unit why it is not a larger one.")
+@click.option("--allow-stage-paths", is_flag=True, help="Say nothing about text files that name the stage.")
+@click.option("--keep-la", is_flag=True, help="Keep libtool archives (*.la).")
+@click.option("--link-mode", type=click.Choice(LINK_MODES), help="How live files share with the store [else: auto].")
+@click.option("--no-undo", is_flag=True, help="Keep nothing to undo this transaction with.")
+@click.option("--copy", multiple=True, metavar="GLOB", help="Paths that are copied, never linked.  May be repeated.")
+@pass_call
+def command(call: Call, tree: str, **wanted: Unpack[Wanted]) -> int | None:
+    """Install TREE, or upgrade to it.
+
+    TREE holds files as they shall lie under the prefix.  A package of the same name that is installed already is replaced.
+    """
+    from shipway.model.planning import Policy
+
+    staged = _staged(call, tree, wanted)
+    policy = Policy(wanted["on_conflict"] or call.place.config.on_conflict)
+    with call.open(_options(call, wanted)) as prefix:
+        if wanted["dry_run"] or wanted["explain"]:
+            from shipway.cli.plan import show
+
+            return show(call, prefix, *prefix.plan_merge(staged, policy), explain=wanted["explain"])
+        before = prefix.site.database.installed().get(staged.identity)
+        image, outcome = prefix.merge(staged, policy)
+        if wanted["no_undo"]:
+            _forget(prefix, outcome)
+        _deliver(call, image, outcome, before.version if before else "")
+    return None
+
+
+def _staged(call: Call, tree: str, wanted: Wanted) -> Staged:
+    from shipway.api import staged
+
+    python = wanted["python"] or call.place.config.python or None
+    return replace(
+        staged(
+            tree, wanted["name"], wanted["version"], move=wanted["move"], python="" if python == NO_PYTHON else python
+        ),
+        destdir=wanted["destdir"],
+        ignore_outside=wanted["ignore_outside"],
+        allow_stage_paths=wanted["allow_stage_paths"],
+        keep_libtool=wanted["keep_la"],
+        exclusive=wanted["exclusive"],
+    )
+
+
+def _options(call: Call, wanted: Wanted) -> Options:
+    from shipway.store.mode import LinkMode
+
+    options = call.options()
+    link = LinkMode(wanted["link_mode"]) if wanted["link_mode"] else options.link
+    return replace(options, link=link, copied=(*options.copied, *wanted["copy"]))
+
+
+def _forget(prefix: Prefix, outcome: Outcome) -> None:
+    if outcome.number:
+        prefix.forget_undo(outcome.number)
+
+
+def _deliver(call: Call, image: Image, outcome: Outcome, before: str) -> None:
+    from shipway.cli.report import deliver, footnote
+    from shipway.cli.text import plural
+
+    package = image.package
+    here = f"{package.name} {package.version} is in {call.root}"
+    if not outcome.number:
+        sentence = f"{here} already; there was nothing to do"
+    else:
+        instead = f" instead of {before}" if before and before != package.version else ""
+        sentence = f"{here}{instead} {footnote(outcome, plural(package.files, 'file'))}"
+    deliver(call, outcome, sentence, image.notes)

@@ -1,0 +1,70 @@
+"""Which prefix is meant, and what its `shipway.toml` says.
+
+In this order: -p, SHIPWAY_PREFIX, the nearest shipway.toml upward from the working directory, VIRTUAL_ENV.  The settings are those
+of the nearest shipway.toml if it names this very prefix, else those of a shipway.toml in the prefix itself.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from shipway.errors import UsageError
+from shipway.model.config import Config, parse
+
+FILE = "shipway.toml"
+DEFAULT = Config()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A prefix and where we have it from: `source` is "" for -p; `file` is the shipway.toml that holds, or ""."""
+
+    prefix: str
+    source: str = ""
+    config: Config = DEFAULT
+    file: str = ""
+
+
+def find(given: str, given_by: str = "") -> Place:
+    """The prefix; `given` is that of -p or of SHIPWAY_PREFIX, as `given_by` says.  Raises UsageError if there is none."""
+    near = nearest(Path.cwd())
+    if given:
+        return _configured(given, given_by, near)
+    if near is not None and near.prefix:
+        return near
+    environment = os.environ.get("VIRTUAL_ENV", "")
+    if environment:
+        return _configured(environment, "VIRTUAL_ENV", near)
+    raise UsageError(
+        "no prefix is given",
+        hint=f"say which with -p PREFIX or SHIPWAY_PREFIX; `shipway init` writes a {FILE} that names it",
+    )
+
+
+def nearest(start: Path) -> Place | None:
+    """The nearest shipway.toml in a directory or above it.  `prefix` is "" if it names none."""
+    for directory in (start, *start.parents):
+        if (directory / FILE).is_file():
+            return read(directory / FILE)
+    return None
+
+
+def read(path: Path) -> Place:
+    """One shipway.toml.  Raises UsageError with all that is wrong in it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from error
+    config = parse(text, str(path))
+    prefix = str(path.parent / config.prefix) if config.prefix else ""
+    return Place(os.path.normpath(prefix) if prefix else "", str(path), config, str(path))
+
+
+def _configured(prefix: str, source: str, near: Place | None) -> Place:
+    if near is not None and near.prefix and os.path.realpath(near.prefix) == os.path.realpath(prefix):
+        return Place(prefix, source, near.config, near.file)
+    own = Path(prefix, FILE)
+    found = read(own) if own.is_file() else Place(prefix)
+    return Place(prefix, source, found.config, found.file)

@@ -1,0 +1,28 @@
+"""`shipway repair`."""
+
+from __future__ import annotations
+
+import click
+
+from shipway.cli.call import Call
+from shipway.cli.options import as_command, pass_call
+
+
+@as_command("repair")
+@click.argument("names", metavar="[NAME…]", nargs=-1)
+@pass_call
+def command(call: Call, names: tuple[str, ...]) -> None:
+    """Put back from the images what is missing or was changed, of the packages named or of all.
+
+    What was changed is kept in the undo area.
+    """
+    from shipway.cli.report import deliver, footnote
+    from shipway.cli.text import plural
+
+    with call.open() as prefix:
+        outcome = prefix.repair(list(dict.fromkeys(names)))
+        if not outcome.number:
+            deliver(call, outcome, f"all is as recorded in {call.root}; there was nothing to do")
+        else:
+            mended = sum(note.kind == "repaired" for note in outcome.notes)
+            deliver(call, outcome, f"{plural(mended, 'path')} put back in {call.root} {footnote(outcome)}")

@@ -1,0 +1,33 @@
+"""From what a shipway.toml says to how a prefix is worked on."""
+
+from __future__ import annotations
+
+import grp
+from dataclasses import replace
+
+from shipway.cli.place import Place
+from shipway.errors import UsageError
+from shipway.prefix.site import Options
+from shipway.store.mode import LinkMode
+
+
+def options_of(place: Place) -> Options:
+    """The options of a prefix without those of the command line.  Raises UsageError for a group that doesn't exist."""
+    config = place.config
+    options = Options(
+        link=LinkMode(config.link),
+        group=_group(config.group, place.file) if config.group else None,
+        keep=config.keep,
+        keep_bytes=config.keep_bytes,
+        copied=config.copied,
+    )
+    return replace(options, jobs=config.jobs) if config.jobs else options
+
+
+def _group(name: str, file: str) -> int:
+    if name.isdigit():
+        return int(name)
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError as error:
+        raise UsageError(f"{file}: share.group: there is no group {name}") from error
