@@ -62,10 +62,10 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
 		echo 'make: $(PYTHON) has no venv (Debian: apt install python3-venv)' >&2; exit 1; }
 
-$(VENV)/installed: pyproject.toml src/shipway/__init__.py | $(VENV)/bin/python
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 	@$(pip) install --editable .
 	@touch $@
 
-$(VENV)/developing: pyproject.toml src/shipway/__init__.py | $(VENV)/bin/python
+$(VENV)/developing: pyproject.toml | $(VENV)/bin/python
 	@$(pip) install --editable '.[dev]'
 	@touch $(VENV)/installed $@

@@ -84,6 +84,10 @@ class MemoryDisk:
                 found[path.rpartition("/")[2]] = seen
         return dict(sorted(found.items()))
 
+    def kinds(self, directory: str) -> dict[str, str]:
+        """The kinds of what lies in a directory."""
+        return {name: seen.kind for name, seen in self.names(directory).items()}
+
     def digest(self, path: str) -> str:
         """The digest of a file."""
         return self.files[path].digest

@@ -1,12 +1,12 @@
 """The Python API: a prefix, its packages and its transactions.
 
-    from shipway import Prefix
+from shipway import Prefix
 
-    with Prefix("/opt/site") as prefix:
-        image = prefix.seal("stage/", name="gmp", version="6.3.0")
-        with prefix.transaction(reason="update") as tx:
-            tx.install(image)
-            tx.remove("oldgmp")
+with Prefix("/opt/site") as prefix:
+    image = prefix.seal("stage/", name="gmp", version="6.3.0")
+    with prefix.transaction(reason="update") as tx:
+        tx.install(image)
+        tx.remove("oldgmp")
 """
 
 from __future__ import annotations
@@ -220,7 +220,9 @@ class Prefix:
     def _heal(self) -> None:
         if not self.site.database.writable:
             if self.site.database.unfinished():
-                self.site.tell("unfinished", "a transaction is unfinished; whoever may write here should run `shipway recover`")
+                self.site.tell(
+                    "unfinished", "a transaction is unfinished; whoever may write here should run `shipway recover`"
+                )
             return
         if needs_recovery(self.site):
             lock = self.site.prefix_lock()
@@ -246,7 +248,7 @@ class Prefix:
 
     def _work(self) -> Work:
         token = self._sealing.token if self._sealing else ""
-        return Work(self.site, self.library, {name: token for name in self.library.fresh})
+        return Work(self.site, self.library, dict.fromkeys(self.library.fresh, token))
 
     def _sealer_of_mine(self) -> Sealer:
         if self._sealer is None:

@@ -12,27 +12,25 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from shipway.errors import ConflictError, ShipwayError, UsageError
 from shipway.fs.found import look
 from shipway.fs.mount import folds_case
-from shipway.model.entry import FILE, Manifest, join, with_entries
+from shipway.model.entry import DIRECTORY, FILE, Manifest, join
 from shipway.model.facts import Installed
 from shipway.model.planning import Note
 from shipway.prefix.layout import STATE
 from shipway.prefix.library import Library
 from shipway.prefix.session import Session
 from shipway.prefix.site import Site
-from shipway.python.bytecode import CompileRequest, compile_all, levels_found, python_sources
-from shipway.python.interpreter import Interpreter, from_image, inspect, of_prefix
 from shipway.store.compare import compare
+from shipway.store.request import Scanned, SealRequest
 from shipway.store.scan import scan
 from shipway.store.seal import adopt, copy, give_back
-from shipway.store.request import Scanned, SealRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
+class Staged(NamedTuple):
     """A staged tree and what is known of it.
 
     `name` is an identity.  `move`: the tree is taken and gone afterwards.  `destdir`: it is a DESTDIR, what lies in it under the prefix's
@@ -53,8 +51,7 @@ class Staged:
     exclusive: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """A sealed image in a prefix's store, ready to be installed."""
 
     package: Installed
@@ -139,7 +136,9 @@ class Sealer:
             raise UsageError(f"{source} is not a directory", hint=hint)
         root = self.site.layout.root
         if tree == root or root.startswith(tree + "/") or tree.startswith(f"{root}/{STATE}/"):
-            raise UsageError(f"{tree} is the prefix itself, or holds it", hint="stage the package into a directory of its own")
+            raise UsageError(
+                f"{tree} is the prefix itself, or holds it", hint="stage the package into a directory of its own"
+            )
 
     def _judge_outside(self, staged: Staged, outside: list[str]) -> list[Note]:
         if outside and not staged.ignore_outside:
@@ -181,7 +180,9 @@ class Sealer:
 
     def _refuse_folded(self, manifest: Manifest) -> None:
         """Names that differ only in case are one where the file system folds case."""
-        pairs = [pair for path, directory in manifest.directories.items() for pair in _folded(path, list(directory.entries))]
+        pairs = [
+            pair for path, directory in manifest.directories.items() for pair in _folded(path, list(directory.entries))
+        ]
         if pairs and folds_case(self.site.layout.root):
             raise ConflictError("names that differ only in case are one on this file system", details=pairs)
 
@@ -216,7 +217,7 @@ class Sealer:
             self.site.fs.remove_tree(beside)
 
     def _image(self, staged: Staged, manifest: Manifest, notes: list[Note], python: str = "") -> Image:
-        files = [entry for _, entry in manifest.files()]
+        files = [entry for entry in manifest.entries() if entry.kind != DIRECTORY]
         package = Installed(
             staged.identity,
             staged.name,
@@ -229,41 +230,15 @@ class Sealer:
         )
         return Image(package, manifest, tuple(notes))
 
-    def _with_bytecode(self, staged: Staged, request: SealRequest, scanned: Scanned) -> tuple[Manifest, list[Note], str]:
-        sources = python_sources(scanned.manifest)
-        try:
-            interpreter = self._interpreter(staged, request, scanned) if sources else None
-        except ShipwayError as error:
-            if staged.python:
-                raise
-            return scanned.manifest, [Note("bytecode", "", f"not compiled: {error}")], ""
-        if interpreter is None:
+    def _with_bytecode(
+        self, staged: Staged, request: SealRequest, scanned: Scanned
+    ) -> tuple[Manifest, list[Note], str]:
+        """Compile, if there is anything to compile; only then what it takes is loaded."""
+        if staged.python == "" or not any(entry.name.endswith(".py") for entry in scanned.manifest.entries()):
             return scanned.manifest, [], ""
-        self.site.tell("phase", f"compiling {len(sources)} files")
-        done = compile_all(
-            self.site.fs,
-            CompileRequest(
-                interpreter,
-                request.destination,
-                sources,
-                self.site.layout.root,
-                levels_found(d.path for d in scanned.dropped),
-                self.site.options.jobs,
-            ),
-        )
-        notes = [Note("bytecode", path, why) for path, why in done.failed]
-        notes += [Note("bytecode", "", warning) for warning in done.warnings]
-        version = ".".join(map(str, interpreter.version))
-        return with_entries(scanned.manifest, done.entries), notes, version
+        from shipway.compiling import compile_image
 
-    def _interpreter(self, staged: Staged, request: SealRequest, scanned: Scanned) -> Interpreter | None:
-        """The interpreter that will run the package: the one in the image, the one asked for, the prefix's own, or none."""
-        if staged.python == "":
-            return None
-        if any(scanned.manifest.entry(f"bin/{name}") for name in ("python3", "python2", "python")):
-            return from_image(request.destination)
-        chosen = staged.python or of_prefix(self.site.layout.root)
-        return inspect(chosen) if chosen else None
+        return compile_image(self.site, scanned, request.destination, staged.python)
 
 
 def _constant_times() -> frozenset[int]:

@@ -82,7 +82,7 @@ def _outcome(
         return function(), None, ""
     except pytest.skip.Exception as skipped:
         return None, None, str(skipped)
-    except Exception as error:  # noqa: BLE001 - it is raised again in the parent
+    except Exception as error:
         traceback.print_exc(file=sys.stderr)
         return None, error, ""
 
@@ -120,7 +120,7 @@ def child(work: Callable[[Callable[[str], None]], object]) -> Iterator[tuple[int
 def _live(work: Callable[[Callable[[str], None]], object], writer: int) -> None:
     try:
         work(lambda line: void(os.write(writer, f"{line}\n".encode())))
-    except Exception:  # noqa: BLE001 - the parent misses what was to be said
+    except Exception:
         traceback.print_exc(file=sys.stderr)
     finally:
         os._exit(0)

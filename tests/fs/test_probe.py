@@ -42,6 +42,19 @@ def test_a_probe_without_the_flags_of_renameat2(area: str, monkeypatch: pytest.M
     assert os.listdir(area) == []
 
 
+def test_a_probe_of_a_file_system_that_refuses_the_flag_only_where_the_name_is_free(
+    area: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As FUSE does: of a name that is taken, the kernel knows without asking."""
+
+    def rename(source: str, target: str, flags: int) -> None:
+        taken = flags == native.NOREPLACE and os.path.lexists(target)
+        raise OSError(errno.EEXIST if taken else errno.EINVAL, "made up", source, None, target)
+
+    monkeypatch.setattr(native, "rename", rename)
+    assert not probe(area).noreplace
+
+
 def test_a_probe_where_nothing_can_be_made_is_an_error(put: Put, apart: Apart) -> None:
     os.chmod(put("closed"), 0o555)
     with pytest.raises(PermissionError):
@@ -91,6 +104,8 @@ def test_renaming_works_by_the_bare_system_call_too(area: str, put: Put, monkeyp
     def without(name: str, *arguments: object) -> Callable[..., int] | None:
         return None if name == "renameat2" else wrapped(name, *arguments)
 
+    if not probe(area).noreplace:
+        pytest.skip("this file system does not know the flag")
     monkeypatch.setattr(native, "_function", without)
     bare = native._find_renameat2()
     if bare is None:

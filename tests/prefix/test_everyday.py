@@ -122,7 +122,9 @@ def test_undo_of_an_earlier_transaction_is_refused_with_the_later_one_in_the_way
         assert texts(root) == {"lib/a": "2"}
 
 
-def test_a_file_that_its_user_changed_is_kept_in_the_undo_area_and_comes_back_with_undo(root: Path, stage: Stage) -> None:
+def test_a_file_that_its_user_changed_is_kept_in_the_undo_area_and_comes_back_with_undo(
+    root: Path, stage: Stage
+) -> None:
     with open_prefix(root) as prefix:
         prefix.merge(package(stage({"share/a": "1", "share/b": "1"}), "1"))
         replace_file(root / "share/a", "edited")
@@ -223,9 +225,11 @@ def test_several_packages_are_one_transaction_or_nothing(root: Path, stage: Stag
     with open_prefix(root) as prefix:
         one = prefix.seal(str(stage({"lib/a": "1"})), name="one", version="1", python="")
         two = prefix.seal(str(stage({"lib/a": "2"})), name="two", version="1", python="")
-        with pytest.raises(ConflictError), prefix.transaction() as tx:
-            tx.install(one)
-            tx.install(two)
+        tx = prefix.transaction()
+        tx.install(one)
+        tx.install(two)
+        with pytest.raises(ConflictError):
+            tx.commit()
         assert texts(root) == {} and prefix.packages() == []
 
 
@@ -358,7 +362,10 @@ def test_what_a_program_writes_while_its_directory_is_swapped_comes_back(root: P
     with open_prefix(root, fs) as prefix:
         new = {"lib/pkg/a": "2", "lib/pkg/b": "2", "lib/pkg/sub/clash": "package's"}
         _, outcome = prefix.merge(package(stage(new), "2"))
-        assert sorted(note.path for note in outcome.notes if note.kind == "stray") == ["lib/pkg/new.log", "lib/pkg/sub/clash"]
+        assert sorted(note.path for note in outcome.notes if note.kind == "stray") == [
+            "lib/pkg/new.log",
+            "lib/pkg/sub/clash",
+        ]
     assert (root / "lib/pkg/new.log").read_text() == "written in between"
     assert (root / "lib/pkg/sub/clash").read_text() == "package's"
     lost = root / "var/lib/shipway/lost+found/2/lib/pkg/sub/clash"
@@ -397,3 +404,14 @@ def replace_file(path: Path, text: str) -> None:
     beside.write_text(text)
     beside.chmod(path.stat().st_mode & 0o7777)
     beside.replace(path)
+
+
+def test_a_changed_file_in_a_removed_directory_is_told_and_comes_back_with_undo(root: Path, stage: Stage) -> None:
+    with open_prefix(root) as prefix:
+        prefix.merge(package(stage({"share/a/x": "1", "share/a/y": "1"}), "1"))
+        replace_file(root / "share/a/x", "edited")
+        outcome = prefix.remove(["pkg"])
+        assert outcome.units == 1
+        assert [note.path for note in outcome.notes if note.kind == "changed"] == ["share/a/x"]
+        prefix.undo()
+        assert texts(root) == {"share/a/x": "edited", "share/a/y": "1"}

@@ -57,7 +57,10 @@ def test_what_is_as_it_was_is_no_difference(live: Live, quick: bool) -> None:
         (lambda root: os.unlink(f"{root}/bin/run"), [("bin/run", "missing")]),
         (lambda root: os.unlink(f"{root}/bin/also"), [("bin/also", "missing")]),
         (lambda root: os.rmdir(f"{root}/share/empty"), [("share/empty", "missing")]),
-        (lambda root: os.rename(f"{root}/bin", f"{root}/gone"), [(p, "missing") for p in ("bin", "bin/also", "bin/run")]),
+        (
+            lambda root: os.rename(f"{root}/bin", f"{root}/gone"),
+            [(p, "missing") for p in ("bin", "bin/also", "bin/run")],
+        ),
         (lambda root: rewrite(f"{root}/bin/run", "#!y", TIME + 1), [("bin/run", "modified")]),
         (lambda root: rewrite(f"{root}/bin/run", "#!x and more"), [("bin/run", "modified")]),
         (lambda root: rewrite(f"{root}/bin/run", "#!x", TIME + 1), []),
@@ -169,7 +172,12 @@ def test_many_files_are_compared_by_several_processes(sealer: Sealer, jobs: int)
 
 def test_strays_are_what_neither_the_manifest_knows_nor_a_program_derived(live: Live) -> None:
     added = ["lib/p/new.py", "lib/p/dir/deep/x", "lib/p/q/__pycache__/notes.txt", "lib/p/alone.pyc"]
-    by_programs = ["lib/p/a.pyc", "lib/p/__pycache__/a.cpython-311.pyc", "lib/p/q/__pycache__/gone.cpython-39.pyc", "lib/p/new.pyc"]
+    by_programs = [
+        "lib/p/a.pyc",
+        "lib/p/__pycache__/a.cpython-311.pyc",
+        "lib/p/q/__pycache__/gone.cpython-39.pyc",
+        "lib/p/new.pyc",
+    ]
     lay(live.root, dict.fromkeys([*added, *by_programs], "1"))
     lay(live.root, {"lib/p/void": None, "lib/p/link": "-> /", "outside": "1"})
     expected = sorted([*added, "lib/p/dir", "lib/p/dir/deep", "lib/p/void", "lib/p/link"])

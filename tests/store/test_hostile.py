@@ -56,7 +56,9 @@ def test_devices_are_told(sealer: Sealer) -> None:
 
 
 @pytest.mark.parametrize("seal", [scan, copy])
-def test_what_cannot_be_read_is_told(sealer: Sealer, apart: Apart, seal: Callable[[FileSystem, SealRequest], object]) -> None:
+def test_what_cannot_be_read_is_told(
+    sealer: Sealer, apart: Apart, seal: Callable[[FileSystem, SealRequest], object]
+) -> None:
     lay(sealer.stage, {"a": "1", "secret": "2", "closed/b": "3", "blind/c": "4"})
     os.chmod(f"{sealer.stage}/secret", 0)
     os.chmod(f"{sealer.stage}/closed", 0)
@@ -120,9 +122,21 @@ def rewritten_in_place(path: str) -> None:
         (lambda stage: os.link(f"{stage}/d/a", f"{stage}/../elsewhere"), {"d/a"}),
         (lambda stage: os.rename(f"{stage}/d/l", f"{stage}/d/m"), {"d", "d/l"}),
     ],
-    ids=["in place", "replaced", "mode", "mode of directory", "gone", "added", "added on top", "linked", "renamed link"],
+    ids=[
+        "in place",
+        "replaced",
+        "mode",
+        "mode of directory",
+        "gone",
+        "added",
+        "added on top",
+        "linked",
+        "renamed link",
+    ],
 )
-def test_a_tree_that_changes_before_it_is_taken_is_refused_and_given_back(sealer: Sealer, change: Change, told: set[str]) -> None:
+def test_a_tree_that_changes_before_it_is_taken_is_refused_and_given_back(
+    sealer: Sealer, change: Change, told: set[str]
+) -> None:
     lay(sealer.stage, {"d/a": "1", "d/b": "2", "d/l": "-> a", "e/c": "3", "d/b.pyc": "4"})
     scanned = sealer.scan()
     change(sealer.stage)

@@ -255,9 +255,25 @@ def test_a_damaged_image_is_never_used_and_all_of_the_damage_told(image: Image) 
     tree = image.sealer.image
     Path(f"{tree}/bin/run").write_text("longer than before")
     Path(f"{tree}/lib/p/a.py").write_text("2")
-    os.chmod(f"{tree}/etc/conf", 0o600)
     os.unlink(f"{tree}/lib/p/q/b.py")
-    assert damage(image) == ["bin/run", "etc/conf", "lib/p/a.py", "lib/p/q/b.py"]
+    assert damage(image) == ["bin/run", "lib/p/a.py", "lib/p/q/b.py"]
+
+
+@pytest.mark.parametrize("how", list(LinkMode))
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_files_with_another_mode_or_time_are_copied_as_they_were_if_their_content_is_right(
+    sealer: Sealer, how: LinkMode, jobs: int
+) -> None:
+    before = seen(lay(sealer.stage, {**{f"d/{n}": f"{n}" for n in range(1100)}, "a": "1", "b": "2"}))
+    os.link(f"{sealer.stage}/a", f"{sealer.stage}/c")
+    before |= {"c": before["a"]}
+    manifest = sealer.seal("copy").manifest
+    os.chmod(f"{sealer.image}/a", 0o600)
+    os.utime(f"{sealer.image}/b", ns=(0, TIME + 1))
+    os.chmod(f"{sealer.image}/d/1099", 0o600)
+    link_out(sealer.fs, LinkRequest(sealer.image, manifest, "", sealer.out, how, jobs=jobs))
+    assert seen(sealer.out) == before
+    assert os.stat(f"{sealer.image}/a").st_mode & 0o7777 == 0o600
 
 
 def test_a_directory_or_symlink_in_place_of_a_file_is_damage(image: Image) -> None:
@@ -277,7 +293,7 @@ def test_a_directory_that_is_gone_is_damage_of_all_that_was_in_it(image: Image) 
 
 
 def test_damage_of_a_single_file_is_told_too(image: Image) -> None:
-    os.utime(f"{image.sealer.image}/bin/run", ns=(0, TIME + 1))
+    Path(f"{image.sealer.image}/bin/run").write_text("#!y")
     with pytest.raises(CorruptError):
         image.out("bin/run")
     assert not os.path.lexists(image.sealer.out)

@@ -207,6 +207,11 @@ def test_the_same_file_twice_is_one_and_a_differing_one_a_problem(sealer: Sealer
     ]
 
 
+def test_nothing_may_lie_where_a_redirection_starts(sealer: Sealer) -> None:
+    lay(sealer.stage, {"lib64/lib64": "1"})
+    assert problems(sealer, redirects={"lib64": ""}) == ["lib64: goes to ., yet something else goes to it"]
+
+
 def test_bytecode_is_dropped_though_its_source_comes_by_redirection(sealer: Sealer) -> None:
     lay(sealer.stage, {"lib/p/__pycache__/a.cpython-311.pyc": "1", "lib64/p/a.py": "2"})
     assert paths(sealer.scan(redirects={"lib64": "lib"}).manifest) == ["lib", "lib/p", "lib/p/a.py"]

@@ -161,13 +161,18 @@ def test_redirected_directories_lie_elsewhere_in_the_image(sealer: Sealer, way: 
     lay(sealer.stage, {"lib/a": "1", "lib64/a": "1", "lib64/sub/b": "2", "lib64/l": "-> sub/b", "lib64/liba.la": "3"})
     os.chmod(f"{sealer.stage}/lib64/sub", 0o711)
     scanned = sealer.seal(way, redirects={"lib64": "lib"})
-    assert names(sealer.image) == {path for path, _ in scanned.manifest.walk()} == {"lib", "lib/a", "lib/l", "lib/sub", "lib/sub/b"}
+    assert (
+        names(sealer.image)
+        == {path for path, _ in scanned.manifest.walk()}
+        == {"lib", "lib/a", "lib/l", "lib/sub", "lib/sub/b"}
+    )
     assert os.stat(f"{sealer.image}/lib/sub").st_mode & 0o777 == 0o711
     assert {path for path, _ in scanned.dropped} == {"lib64/a", "lib64/liba.la"}
 
 
 @pytest.mark.parametrize(
-    ("operation", "ending"), [("write_file", "lib/a.py"), ("copy_file", "liba.so.1"), ("symlink", "liba.so"), ("mkdir", "empty")]
+    ("operation", "ending"),
+    [("write_file", "lib/a.py"), ("copy_file", "liba.so.1"), ("symlink", "liba.so"), ("mkdir", "empty")],
 )
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_copy_that_cannot_be_written_leaves_nothing(sealer: Sealer, operation: str, ending: str, jobs: int) -> None:
@@ -228,7 +233,14 @@ def test_a_tree_that_may_not_be_moved_is_refused_with_a_way_out(sealer: Sealer) 
 
 @pytest.mark.parametrize(
     ("operation", "ending"),
-    [("copy_file", ""), ("chmod", "bin/su"), ("utime", "old.py"), ("mkdir", "lib"), ("unlink", "a.pyc"), ("rmdir", "lib64")],
+    [
+        ("copy_file", ""),
+        ("chmod", "bin/su"),
+        ("utime", "old.py"),
+        ("mkdir", "lib"),
+        ("unlink", "a.pyc"),
+        ("rmdir", "lib64"),
+    ],
 )
 def test_a_tree_that_was_taken_is_given_back_after_a_failure(sealer: Sealer, operation: str, ending: str) -> None:
     lay(sealer.stage, {"bin/su": "1", "d/a.py": "2", "d/a.pyc": "3", "d/old.py": "4", "lib64/x": "5", "shared": "6"})

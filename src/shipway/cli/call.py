@@ -17,7 +17,7 @@ from shipway.errors import UsageError
 if TYPE_CHECKING:
     from shipway.api import Prefix
     from shipway.fs.system import FileSystem
-    from shipway.prefix.site import Options
+    from shipway.prefix.site import Options, Site
 
 
 @dataclass(slots=True)
@@ -73,9 +73,11 @@ class Call:
         return os.path.abspath(self.place.prefix)
 
     def options(self) -> Options:
-        """How the prefix is to be worked on: its shipway.toml, and what was said on the command line."""
+        """How the prefix is to be worked on: its shipway.toml, whose umask holds from here, and the command line."""
         from shipway.cli.settings import options_of
 
+        if self.place.config.umask is not None:
+            os.umask(self.place.config.umask)
         found = options_of(self.place)
         return replace(found, wait=self.wait, jobs=self.jobs or found.jobs)
 
@@ -86,12 +88,29 @@ class Call:
         return FileSystem(RenameMode(self.rename_mode))
 
     @contextmanager
+    def look(self) -> Iterator[Site]:
+        """The prefix for questions alone, for the length of a `with` block.
+
+        What changes a prefix is loaded only if a dead process may have left something to finish: that comes first.
+        """
+        from shipway.prefix.site import open_site
+
+        site = open_site(self.place.prefix, self.options(), self.ear, self.file_system())
+        try:
+            quiet = not site.database.unfinished() and not (site.database.writable and os.listdir(site.layout.work))
+            if quiet:
+                yield site
+        finally:
+            site.database.close()
+        if not quiet:
+            with self.open() as prefix:
+                yield prefix.site
+
+    @contextmanager
     def open(self, options: Options | None = None) -> Iterator[Prefix]:
         """The prefix, for the length of a `with` block."""
         from shipway.api import Prefix
 
         chosen = options or self.options()
-        if self.place.config.umask is not None:
-            os.umask(self.place.config.umask)
         with Prefix(self.place.prefix, options=chosen, listener=self.ear, fs=self.file_system()) as prefix:
             yield prefix

@@ -15,11 +15,12 @@ from typing import TextIO
 
 from shipway.cli.progress import Progress
 from shipway.cli.text import visible
+from shipway.errors import ShipwayError
 
 RED, YELLOW, BOLD = "31;1", "33;1", "1"
 
 
-@dataclass(slots=True)
+@dataclass
 class Console:
     """Where a command speaks.  `verbosity` is -1 with -q, and the number of -v else."""
 
@@ -78,12 +79,15 @@ def paint(text: str, colour: str) -> str:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    """Write all; if nobody reads any longer, go on in silence."""
+    """Write all; if nobody reads any longer, go on in silence.  Raises ShipwayError where it can't be written."""
     try:
         stream.write(text)
         stream.flush()
     except BrokenPipeError:
         silence(stream)
+    except OSError as error:
+        silence(stream)
+        raise ShipwayError(f"the answer could not be written: {error.strerror}") from error
 
 
 def silence(stream: TextIO) -> None:

@@ -17,8 +17,8 @@ def command(call: Call) -> None:
     """Say what the prefix takes on its disk: live files, then what images and undo areas take beside them."""
     from shipway.prefix.usage import usage
 
-    with call.open() as prefix:
-        found = usage(prefix.site)
+    with call.look() as site:
+        found = usage(site)
     if found.total.unread:
         call.console.warn(f"{found.total.unread} directories are not yours to read, and not counted")
     if call.json:

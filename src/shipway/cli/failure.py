@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import traceback
 
 import click
 
@@ -57,6 +56,8 @@ def _leaves(group: ExceptionGroup[Exception]) -> list[Exception]:
 
 def _bug(error: BaseException, console: Console) -> int:
     """Nobody's fault but ours: all there is to report it with."""
+    import traceback
+
     console.shout("".join(traceback.format_exception(error)).rstrip())
     hint = "this is a defect of shipway; the prefix is as it was, or the next command heals it.  Please report it with the lines above"
     console.error(f"{type(error).__name__}: {error}", hint=hint)

@@ -15,8 +15,11 @@ from shipway.cli.options import as_command, pass_call
 @pass_call
 def command(call: Call, name: str, null: bool, directories: bool) -> None:
     """List the paths of a package, relative to the prefix."""
-    with call.open() as prefix:
-        found = prefix.files(name)
+    from shipway.prefix.lookup import resolve
+    from shipway.prefix.queries import files
+
+    with call.look() as site:
+        found = files(site.database, resolve(site.database, name))
     if call.json:
         call.console.document(
             [

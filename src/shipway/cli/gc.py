@@ -30,7 +30,9 @@ def command(call: Call, keep: int | None) -> None:
         return
     for stray in done.strays:
         call.console.say(f"note: {stray} was written into an old directory; it is kept there")
+    if not done.transactions and not done.images:
+        call.console.answer("nothing was left to give up")
+        return
     numbers = f" ({ranges(done.transactions)})" if done.transactions else ""
-    call.console.answer(
-        f"gave up {plural(len(done.transactions), 'undo area')}{numbers} and {plural(len(done.images), 'image')}"
-    )
+    undo = f"the undo of {plural(len(done.transactions), 'transaction')}{numbers}"
+    call.console.answer(f"gave up {undo} and {plural(len(done.images), 'image')}")

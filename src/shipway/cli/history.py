@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 def command(call: Call) -> None:
     """List the transactions, newest first, with what their undo areas take."""
     from shipway.cli.text import columns
+    from shipway.prefix.queries import history
 
-    with call.open() as prefix:
-        found = prefix.history()
+    with call.look() as site:
+        found = history(site)
     if call.json:
         call.console.document([_document(past) for past in found])
     else:
@@ -53,4 +54,6 @@ def _row(past: Past) -> tuple[str, ...]:
     row = past.row
     state = "undone" if past.undone else str(row.state)
     kept = {"kept": size(row.bytes), "collected": "collected"}.get(row.undo, "")
-    return (str(row.id), local(row.time), state, kept, briefs(past.changes) or row.reason)
+    what = briefs(past.changes)
+    why = f"{row.reason}: {what}" if what and row.undoes else what or row.reason
+    return (str(row.id), local(row.time), state, kept, why)

@@ -11,9 +11,10 @@ from shipway.cli.options import as_command, pass_call
 def command(call: Call) -> None:
     """List what is installed: name, version, files, size."""
     from shipway.cli.text import columns, plural, size
+    from shipway.prefix.queries import packages
 
-    with call.open() as prefix:
-        found = prefix.packages()
+    with call.look() as site:
+        found = packages(site.database)
     if call.json:
         call.console.document(
             [

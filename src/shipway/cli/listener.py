@@ -9,7 +9,7 @@ from shipway.cli.text import visible
 from shipway.model.event import Event
 
 
-@dataclass(slots=True)
+@dataclass
 class Ear:
     """A listener.  It remembers what the end of a command depends on: the commit that was made, what was recovered."""
 

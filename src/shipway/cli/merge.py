@@ -93,10 +93,8 @@ def _staged(call: Call, tree: str, wanted: Wanted) -> Staged:
     from shipway.api import staged
 
     python = wanted["python"] or call.place.config.python or None
-    return replace(
-        staged(
-            tree, wanted["name"], wanted["version"], move=wanted["move"], python="" if python == NO_PYTHON else python
-        ),
+    chosen = "" if python == NO_PYTHON else python
+    return staged(tree, wanted["name"], wanted["version"], move=wanted["move"], python=chosen)._replace(
         destdir=wanted["destdir"],
         ignore_outside=wanted["ignore_outside"],
         allow_stage_paths=wanted["allow_stage_paths"],
@@ -124,9 +122,6 @@ def _deliver(call: Call, image: Image, outcome: Outcome, before: str) -> None:
 
     package = image.package
     here = f"{package.name} {package.version} is in {call.root}"
-    if not outcome.number:
-        sentence = f"{here} already; there was nothing to do"
-    else:
-        instead = f" instead of {before}" if before and before != package.version else ""
-        sentence = f"{here}{instead} {footnote(outcome, plural(package.files, 'file'))}"
-    deliver(call, outcome, sentence, image.notes)
+    instead = f" instead of {before}" if before and before != package.version else ""
+    sentence = f"{here}{instead} {footnote(outcome, plural(package.files, 'file'))}"
+    deliver(call, outcome, sentence, image.notes, nothing=f"{here} already; there was nothing to do")

@@ -14,17 +14,20 @@ from shipway.errors import FAILED
 @pass_call
 def command(call: Call, path: str) -> int:
     """Say whose PATH is: relative to the prefix, or absolute.  1 if it is nobody's."""
-    with call.open() as prefix:
-        found = prefix.owners(path)
+    from shipway.prefix.queries import owners, relative_path
+
+    with call.look() as site:
+        found = owners(site, path)
+        relative = relative_path(site, path)
     if call.json:
-        owners = [
+        shown = [
             {"name": o.package.name, "version": o.package.version, "identity": o.package.identity, "shows": o.shows}
             for o in found
         ]
-        call.console.document({"path": path, "owners": owners})
+        call.console.document({"path": relative, "owners": shown})
     for owner in () if call.json else found:
         below = "" if owner.shows else "  (hidden by another package's)"
         call.console.answer(f"{owner.package.name} {owner.package.version}{below}")
     if not found:
-        call.console.say(f"{path} belongs to no package")
+        call.console.say(f"nobody owns {relative}")
     return 0 if found else FAILED

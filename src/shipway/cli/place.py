@@ -7,23 +7,21 @@ of the nearest shipway.toml if it names this very prefix, else those of a shipwa
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from shipway.errors import UsageError
 from shipway.model.config import Config, parse
 
 FILE = "shipway.toml"
-DEFAULT = Config()
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A prefix and where we have it from: `source` is "" for -p; `file` is the shipway.toml that holds, or ""."""
 
     prefix: str
     source: str = ""
-    config: Config = DEFAULT
+    config: Config = Config()
     file: str = ""
 
 

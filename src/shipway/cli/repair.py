@@ -21,8 +21,6 @@ def command(call: Call, names: tuple[str, ...]) -> None:
 
     with call.open() as prefix:
         outcome = prefix.repair(list(dict.fromkeys(names)))
-        if not outcome.number:
-            deliver(call, outcome, f"all is as recorded in {call.root}; there was nothing to do")
-        else:
-            mended = sum(note.kind == "repaired" for note in outcome.notes)
-            deliver(call, outcome, f"{plural(mended, 'path')} put back in {call.root} {footnote(outcome)}")
+        mended = sum(note.kind == "repaired" for note in outcome.notes)
+        sentence = f"{plural(mended, 'path')} put back in {call.root} {footnote(outcome)}"
+        deliver(call, outcome, sentence, nothing=f"all is as recorded in {call.root}; there was nothing to do")

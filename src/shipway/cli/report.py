@@ -45,8 +45,11 @@ def document(call: Call, outcome: Outcome, notes: Sequence[Note] = ()) -> dict[s
     }
 
 
-def deliver(call: Call, outcome: Outcome, sentence: str, notes: Sequence[Note] = ()) -> None:
-    """Tell how a transaction went: notes first, then the sentence, which is the answer; or all as JSON."""
+def deliver(call: Call, outcome: Outcome, sentence: str, notes: Sequence[Note] = (), nothing: str = "") -> None:
+    """Tell how a transaction went: notes first, then the sentence, which is the answer; or all as JSON.
+
+    `nothing` is the sentence for when everything was as wanted already.
+    """
     if outcome.interrupted:
         call.console.say("the signal came after the commit point: the commit was finished first")
     if call.json:
@@ -54,7 +57,7 @@ def deliver(call: Call, outcome: Outcome, sentence: str, notes: Sequence[Note] =
     else:
         tell(call, (*notes, *outcome.notes))
         if not call.quiet:
-            call.console.answer(sentence)
+            call.console.answer(sentence if outcome.number else nothing or f"there was nothing to do in {call.root}")
 
 
 def footnote(outcome: Outcome, *more: str) -> str:

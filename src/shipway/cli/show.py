@@ -14,11 +14,13 @@ from shipway.cli.options import as_command, pass_call
 def command(call: Call, name: str) -> None:
     """Show one package: version, size, where it came from."""
     from shipway.cli.text import columns, local, size, utc
+    from shipway.prefix.lookup import resolve
+    from shipway.prefix.queries import packages
 
-    with call.open() as prefix:
-        package = prefix.package(name)
-        number = next(p.transaction for p in prefix.packages() if p.package.identity == package.identity)
-        row = prefix.site.database.transaction(number)
+    with call.look() as site:
+        package = resolve(site.database, name)
+        number = next(p.transaction for p in packages(site.database) if p.package.identity == package.identity)
+        row = site.database.transaction(number)
     if call.json:
         shown = {**package._asdict(), "transaction": number, "time": utc(row.time) if row else None}
         call.console.document(shown)

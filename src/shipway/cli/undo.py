@@ -28,7 +28,6 @@ def command(call: Call, transaction: int | None, on_conflict: str | None) -> Non
     policy = Policy(on_conflict or call.place.config.on_conflict)
     with call.open() as prefix:
         outcome = prefix.undo(transaction, policy=policy)
-        undone = prefix.site.database.transaction(outcome.number)
-        number = undone.undoes if undone else transaction
+        row = prefix.site.database.transaction(outcome.number)
         what = f": {briefs(outcome.changes)}" if outcome.changes else ""
-        deliver(call, outcome, f"transaction {number} is undone{what} {footnote(outcome)}")
+        deliver(call, outcome, f"transaction {row.undoes if row else 0} is undone{what} {footnote(outcome)}")

@@ -63,5 +63,5 @@ def _show(call: Call, report: Report) -> None:
         )
     if report.ok and not call.quiet:
         call.console.answer(f"{plural(report.checked, 'path')} as recorded")
-    elif not report.ok:
+    elif not all(problem.metadata_only for problem in report.problems):
         call.console.say("`shipway repair` puts contents back from the images")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from shipway.fs import native
@@ -42,7 +43,8 @@ class Identity(NamedTuple):
     """What makes a file on disk the very same one later: no other lives under these four.
 
     `born` is the time of birth in nanoseconds (statx(2)), 0 where the file system keeps none: without it an
-    inode number may have been given out again.
+    inode number may have been given out again.  (Where the kernel's clock for files is coarse, even all four
+    come again if a file is removed and another made within one tick, a few milliseconds.)
     """
 
     dev: int
@@ -83,6 +85,20 @@ def list_directory(path: str) -> list[Found]:
     return result
 
 
+def list_kinds(path: str) -> dict[str, str]:
+    """The names in a directory with their kinds, sorted, without a look at each (readdir(3), d_type)."""
+    with os.scandir(path) as entries:
+        return dict(sorted((entry.name, _kind_of_entry(entry)) for entry in entries))
+
+
+def _kind_of_entry(entry: os.DirEntry[str]) -> str:
+    if entry.is_file(follow_symlinks=False):
+        return FILE
+    if entry.is_dir(follow_symlinks=False):
+        return DIRECTORY
+    return LINK if entry.is_symlink() else SPECIAL
+
+
 def identity(path: str) -> Identity | None:
     """The identity of what lies at `path`, symlinks not followed; None if nothing does."""
     try:
@@ -111,3 +127,11 @@ def _found(name: str, path: str, status: os.stat_result) -> Found:
         status.st_blocks,
         os.readlink(path) if kind == LINK else "",
     )
+
+
+def everything(path: str) -> Iterator[str]:
+    """A path and all paths below it, a directory before what is in it; symlinks are not followed."""
+    yield path
+    if os.path.isdir(path) and not os.path.islink(path):
+        for name in sorted(os.listdir(path)):
+            yield from everything(f"{path}/{name}")

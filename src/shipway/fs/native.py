@@ -12,7 +12,6 @@ import ctypes
 import errno
 import fcntl
 import os
-import platform
 import signal
 import struct
 import sys
@@ -68,7 +67,7 @@ def _function(name: str, *arguments: Any) -> Callable[..., int] | None:
 def _find_renameat2() -> Callable[..., int] | None:
     """The C library's wrapper (glibc 2.28), else the bare system call (musl has it late)."""
     wrapper = _function("renameat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
-    number = _RENAMEAT2_NUMBERS.get(platform.machine())
+    number = _RENAMEAT2_NUMBERS.get(os.uname().machine)
     if wrapper or number is None or not hasattr(_libc, "syscall"):
         return wrapper
     types = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
@@ -84,7 +83,7 @@ _prctl = _function("prctl", ctypes.c_int, ctypes.c_ulong)
 
 def _ioctl_number(direction: str, letter: str, number: int, size: int) -> int:
     """_IOR and _IOW of asm-generic/ioctl.h; powerpc, mips and sparc count the directions otherwise."""
-    if platform.machine().startswith(("ppc", "mips", "sparc")):
+    if os.uname().machine.startswith(("ppc", "mips", "sparc")):
         return {"r": 2, "w": 4}[direction] << 29 | size << 16 | ord(letter) << 8 | number
     return {"r": 2, "w": 1}[direction] << 30 | size << 16 | ord(letter) << 8 | number
 
@@ -191,6 +190,13 @@ def die_with_parent() -> None:
 def change_mode(descriptor: int, mode: int) -> None:
     """Set the mode of what an O_PATH descriptor stands for, so that no symlink can come in between."""
     os.chmod(f"/proc/self/fd/{descriptor}", mode)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write everything where the descriptor stands; write(2) may stop anywhere."""
+    written = os.write(descriptor, data)
+    while written < len(data):
+        written += os.write(descriptor, data[written:])
 
 
 _CHUNK = 1 << 20

@@ -19,7 +19,6 @@ import select
 import signal
 import struct
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
@@ -309,6 +308,8 @@ def _frame(token: int, share: _Share) -> bytes:
 
 def _encode(share: _Share) -> bytes:
     """A share as bytes; what cannot be pickled is replaced by an error that says so."""
+    import traceback
+
     trace = "" if share.error is None else "".join(traceback.format_exception(share.error))
     try:
         payload = pickle.dumps((share.results, share.error, trace), pickle.HIGHEST_PROTOCOL)

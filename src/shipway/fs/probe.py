@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shipway.fs import mount, native
 from shipway.fs.system import FileSystem
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(NamedTuple):
     """The answers for one directory.
 
     `type` is the file system's ("ext4").  `exchange` and `noreplace` are flags of renameat2(2), `reflink`
@@ -43,12 +41,13 @@ def probe(directory: str) -> Capabilities:
     with fs.scratch(directory) as area:
         file = f"{area}/Name"
         fs.write_file(file, b"content", 0o600)
+        fs.write_file(f"{area}/other", b"", 0o600)
         status = native.status(file)
         return Capabilities(
             directory=directory,
             type=mount.file_system(directory).type,
             exchange=fs.exchange_works(area),
-            noreplace=_noreplace_works(file),
+            noreplace=_noreplace_works(f"{area}/other"),
             reflink=fs.clone_file(file, f"{area}/clone", 0o600, 0),
             hardlink=_works(lambda: fs.link(file, f"{area}/link")),
             symlink=_works(lambda: fs.symlink("Name", f"{area}/symlink")),
@@ -68,10 +67,6 @@ def _works(attempt: Callable[[], object]) -> bool:
     return True
 
 
-def _noreplace_works(file: str) -> bool:
-    """Renaming a file onto itself must be refused."""
-    try:
-        native.rename(file, file, native.NOREPLACE)
-    except OSError as error:
-        return error.errno == errno.EEXIST
-    return False
+def _noreplace_works(source: str) -> bool:
+    """Onto a free name: onto one that is taken the kernel itself answers, whatever the file system knows."""
+    return _works(lambda: native.rename(source, f"{source}-placed", native.NOREPLACE))

@@ -10,7 +10,6 @@ import contextlib
 import enum
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator
 
@@ -21,7 +20,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _HANDLE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
-_ALLOWED = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR})
+_NOT_EMPTY = frozenset({errno.ENOTEMPTY, errno.EEXIST})
 _TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR})
 _NO_CLONE = native.UNSUPPORTED | {errno.EXDEV}
 
@@ -89,7 +88,7 @@ class FileSystem:
     @contextlib.contextmanager
     def scratch(self, directory: str) -> Iterator[str]:
         """A private directory in `directory`, removed with all it holds at the end."""
-        area = f"{directory}/.shipway-{os.getpid()}-{secrets.token_hex(4)}"
+        area = f"{directory}/.shipway-{os.getpid()}-{os.urandom(4).hex()}"
         self.mkdir(area, 0o700)
         try:
             yield area
@@ -180,7 +179,9 @@ class FileSystem:
         try:
             os.rename(source, full_directory)
         except OSError as error:
-            return _mounted_file(source) if error.errno == errno.EISDIR else _unless_allowed(error)
+            if error.errno == errno.EISDIR:
+                return _mounted_file(source)
+            return None if error.errno in _NOT_EMPTY else error
         os.rename(full_directory, source)
         return OSError(errno.ENOTSUP, "directories that are not empty can be replaced", source)
 
@@ -255,7 +256,7 @@ class FileSystem:
     def write_file(self, path: str, data: bytes, mode: int, mtime_ns: int | None = None) -> None:
         """A new file with this content, exactly this mode, and this time if given; FileExistsError if it exists."""
         self.step("write_file", path)
-        self._make_file(path, mode, mtime_ns, lambda target: _write(target, data))
+        self._make_file(path, mode, mtime_ns, lambda target: native.write_all(target, data))
 
     def copy_file(self, source: str, target: str, mode: int, mtime_ns: int) -> None:
         """A new file with the content of `source`, exactly this mode and time; FileExistsError if `target` exists.
@@ -371,21 +372,11 @@ def _rename_if_absent(source: str, target: str) -> None:
         raise
 
 
-def _unless_allowed(error: OSError) -> OSError | None:
-    return None if error.errno in _ALLOWED else error
-
-
 def _mounted_file(path: str) -> OSError | None:
     status = native.status(path)
     if status and status.attributes & native.MOUNT_ROOT:
         return OSError(errno.EBUSY, os.strerror(errno.EBUSY), path)
     return None
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    written = os.write(descriptor, data)
-    while written < len(data):
-        written += os.write(descriptor, data[written:])
 
 
 @contextlib.contextmanager

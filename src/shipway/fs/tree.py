@@ -1,4 +1,4 @@
-"""Removing a tree, by directory descriptors, so that no symlink can lead it elsewhere."""
+"""Trees: removing one, by directory descriptors, so that no symlink can lead it elsewhere, and making what leads to one."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ def remove(path: str, step: Step) -> None:
         raise removal.errors[0]
     if removal.errors:
         raise ExceptionGroup(f"{path} could not be removed wholly", removal.errors)
+
+
+def make_directories(path: str, mode: int, make: Callable[[str, int], None]) -> None:
+    """Make a directory and those above it that are missing, with `make` (such as `FileSystem.mkdir`)."""
+    if os.path.isdir(path):
+        return
+    make_directories(os.path.dirname(path), mode, make)
+    with contextlib.suppress(FileExistsError):
+        make(path, mode)
 
 
 class _Removal:

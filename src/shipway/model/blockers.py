@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from shipway.model.derived import is_cache_directory, is_derived, sources_of
 from shipway.model.entry import DIRECTORY, KIND_NAMES, Entry, join, parent_of
-from shipway.model.planning import Disk, PlanRequest, Seen, matches
+from shipway.model.planning import Disk, PlanRequest, Seen, is_configuration, matches
 
 
 class Blockers:
@@ -13,16 +15,24 @@ class Blockers:
     def __init__(self, request: PlanRequest) -> None:
         self._disk = request.disk
         self._old = [wish.old for wish in request.wishes if wish.old is not None]
-        self._found: dict[str, str] = {}
+        self._found: dict[tuple[str, bool], str] = {}
 
-    def in_directory(self, path: str) -> str:
-        """What keeps a directory from going as one, in words, or ""."""
-        if path not in self._found:
-            self._found[path] = self._search(path)
-        return self._found[path]
+    def in_directory(self, path: str, *, going: bool = False) -> str:
+        """What keeps a directory from being swapped as one, in words, or "".
+
+        Where it is `going` for good a file that somebody changed is no reason (it goes to the undo area either way),
+        unless it lies under etc/; so files need not be looked at, only their names.
+        """
+        going = going and not (path == "etc" or is_configuration(path))
+        if (path, going) not in self._found:
+            self._found[path, going] = self._search_names(path) if going else self._search(path)
+        return self._found[path, going]
+
+    def _listings(self, path: str) -> list[Mapping[str, Entry]]:
+        return [manifest.directories[path].entries for manifest in self._old if path in manifest.directories]
 
     def _search(self, path: str) -> str:
-        listings = [manifest.directories[path].entries for manifest in self._old if path in manifest.directories]
+        listings = self._listings(path)
         for name, seen in self._disk.names(path).items():
             entry = next((listing[name] for listing in listings if name in listing), None)
             reason = self._judge(join(path, name), seen, entry)
@@ -30,19 +40,40 @@ class Blockers:
                 return reason
         return ""
 
+    def _search_names(self, path: str) -> str:
+        listings = self._listings(path)
+        for name, kind in self._disk.kinds(path).items():
+            entry = next((listing[name] for listing in listings if name in listing), None)
+            if entry is not None and entry.kind == kind != DIRECTORY:
+                continue
+            reason = self._judge_name(join(path, name), kind, entry)
+            if reason:
+                return reason
+        return ""
+
     def _judge(self, path: str, seen: Seen, entry: Entry | None) -> str:
-        if entry is None:
-            return "" if self._counts_for_nothing(path, seen) else f"{path} belongs to no package"
-        if entry.derived:
-            return ""
-        if seen.kind != entry.kind:
-            return f"{path} is no longer a {KIND_NAMES[entry.kind]}"
+        reason = self._judge_kind(path, seen.kind, entry)
+        if reason or entry is None or entry.derived:
+            return reason
         if entry.kind == DIRECTORY:
             return self.in_directory(path)
         return "" if matches(self._disk, path, seen, entry) else f"{path} was changed"
 
-    def _counts_for_nothing(self, path: str, seen: Seen) -> bool:
-        if seen.kind == DIRECTORY:
+    def _judge_name(self, path: str, kind: str, entry: Entry | None) -> str:
+        reason = self._judge_kind(path, kind, entry)
+        if reason or entry is None or entry.derived or entry.kind != DIRECTORY:
+            return reason
+        return self.in_directory(path, going=True)
+
+    def _judge_kind(self, path: str, kind: str, entry: Entry | None) -> str:
+        if entry is None:
+            return "" if self._counts_for_nothing(path, kind) else f"{path} belongs to no package"
+        if kind != entry.kind and not entry.derived:
+            return f"{path} is no longer a {KIND_NAMES[entry.kind]}"
+        return ""
+
+    def _counts_for_nothing(self, path: str, kind: str) -> bool:
+        if kind == DIRECTORY:
             return only_derived(self._disk, path)
         return is_derived(path) and (is_cache_directory(parent_of(path)) or self._has_source(path))
 
@@ -55,8 +86,8 @@ class Blockers:
 
 def only_derived(disk: Disk, path: str) -> bool:
     """Whether a directory holds derived files and nothing else (as a late importer leaves it behind)."""
-    found = disk.names(path)
+    found = disk.kinds(path)
     return bool(found or is_cache_directory(path)) and all(
-        only_derived(disk, join(path, name)) if seen.kind == DIRECTORY else is_derived(join(path, name))
-        for name, seen in found.items()
+        only_derived(disk, join(path, name)) if kind == DIRECTORY else is_derived(join(path, name))
+        for name, kind in found.items()
     )

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from shipway.errors import UsageError
 
@@ -41,13 +40,13 @@ _KEY = re.compile(r"\s*([A-Za-z0-9_-]+(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=")
 _SYNTAX = re.compile(r"(.*?) \(at line (\d+), column \d+\)\Z", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """What a `shipway.toml` says; what it leaves out has the value that holds without one.
 
     `prefix` is as written, relative to the file, or "".  `keep` counts transactions, `keep_bytes` bytes.  `on_conflict` is
-    one of POLICIES, `link` of LINK_MODES, `copied` patterns (fnmatch) of paths that are never linked.  `python` is an interpreter, "none", or "" for the
-    prefix's own.  `group` is a name or a number, "" for none; `umask` None for that of the process.
+    one of POLICIES, `link` of LINK_MODES, `copied` patterns (fnmatch) of paths that are never linked.  `python` is an
+    interpreter, "none", or "" for the prefix's own.  `group` is a name or a number, "" for none; `umask` None for that
+    of the process.
     """
 
     prefix: str = ""

@@ -14,7 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from itertools import chain
+from types import MappingProxyType
 from typing import NamedTuple
 
 FILE = "f"
@@ -57,8 +58,7 @@ class Entry(NamedTuple):
         return self.identity == other.identity
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
+class Directory(NamedTuple):
     """The listing of one directory: entries by name, and their digest."""
 
     entries: Mapping[str, Entry]
@@ -71,8 +71,7 @@ class Directory:
         return cls(listing, listing_digest(listing.values()))
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """A whole tree: listings by path, always with the root's under ""."""
 
     directories: Mapping[str, Directory]
@@ -100,8 +99,15 @@ class Manifest:
                 yield from self._walk(path)
 
     def files(self) -> Iterator[tuple[str, Entry]]:
-        """Every path that is not a directory."""
-        return ((path, entry) for path, entry in self.walk() if entry.kind != DIRECTORY)
+        """Every path that is not a directory, by directory."""
+        for parent, directory in self.directories.items():
+            for name, entry in directory.entries.items():
+                if entry.kind != DIRECTORY:
+                    yield join(parent, name), entry
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry, by directory."""
+        return chain.from_iterable(directory.entries.values() for directory in self.directories.values())
 
     def subtree(self, path: str) -> Manifest:
         """The manifest of what lies below a path, rooted there; EMPTY if there is no such directory."""
@@ -115,8 +121,9 @@ class Manifest:
         """The name of the image: a digest over everything, times included."""
         total = hashlib.sha256(b"shipway image 1\n")
         for path in sorted(self.directories):
-            total.update(json.dumps(path).encode() + b"\n")
-            total.update(encode_listing(self.directories[path]).encode())
+            directory = self.directories[path]
+            times = [entry.mtime for entry in directory.entries.values() if entry.kind != DIRECTORY]
+            total.update(json.dumps([path, directory.digest, times]).encode() + b"\n")
         return total.hexdigest()
 
 
@@ -135,18 +142,24 @@ def parent_of(path: str) -> str:
 
 def listing_digest(entries: Iterable[Entry]) -> str:
     """Digest of a listing from names and identities; times, and sizes (the content says them), are left out."""
-    rows = [(e.name, *e.identity, e.derived, e.group) for e in entries]
+    rows = [
+        (name, kind, 0 if kind == LINK else mode, digest, target, xattrs, derived, group)
+        for name, kind, mode, _, _, digest, target, derived, group, xattrs in entries
+    ]
     return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
 
 
-def manifest_of(listings: Mapping[str, Iterable[Entry]]) -> Manifest:
+def manifest_of(
+    listings: Mapping[str, Iterable[Entry]], known: Mapping[str, Directory] = MappingProxyType({})
+) -> Manifest:
     """Build a manifest from the entries of every directory, setting the digests of directories bottom up.
 
     Directories must be given as entries of their parents; their digests are ignored and made anew.
+    Of the listings, those of the directories in `known` are complete already.
     """
     done: dict[str, Directory] = {}
     for path in sorted(listings, key=lambda p: p.count("/") + bool(p), reverse=True):
-        done[path] = Directory.of(
+        done[path] = known.get(path) or Directory.of(
             e._replace(digest=done[join(path, e.name)].digest) if e.kind == DIRECTORY else e for e in listings[path]
         )
     return Manifest({path: done[path] for path in sorted(done)})

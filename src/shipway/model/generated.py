@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Output(Enum):
@@ -32,8 +32,7 @@ class Output(Enum):
     ELSEWHERE = "elsewhere"
 
 
-@dataclass(frozen=True, slots=True)
-class Regeneration:
+class Regeneration(NamedTuple):
     """One run of a tool that makes generated files of one directory anew.
 
     `tools` are names of the same tool, the first that is found is run.  In `arguments` stand, as
@@ -89,8 +88,7 @@ def is_generated(path: str) -> bool:
     return place.match(parent) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
+class _Rule(NamedTuple):
     """A regeneration for every directory that the first group of `trigger` finds in a changed path."""
 
     trigger: re.Pattern[str]
@@ -187,6 +185,17 @@ _RULES = (
         "fontconfig caches what fonts a directory holds",
     ),
 )
+
+
+_CONCERNED = re.compile(
+    r"share/(?:info|icons|mime|glib-2\.0|applications|fonts)(?:/|\Z)|lib/X11/fonts(?:/|\Z)|(?:.*/)?gio/modules\Z",
+    re.DOTALL,
+)
+
+
+def may_regenerate(directory: str) -> bool:
+    """Whether a change in a directory can ask for a regeneration at all: a quick no for almost all."""
+    return _CONCERNED.match(directory) is not None
 
 
 def regenerate_for(changed: Iterable[str]) -> list[Regeneration]:

@@ -71,7 +71,7 @@ def to_redo(past: Iterable[Past]) -> int:
 
 
 def _kinds(past: list[Past]) -> dict[int, int]:
-    """How often a transaction is an undo of an undo: 0 a change, 1 an undo, 2 a redo, …"""
+    """How often a transaction is an undo of an undo: 0 a change, 1 an undo, 2 a redo and so on."""
     undoes = {p.id: p.undoes for p in past}
     depth: dict[int, int] = {}
     for transaction in sorted(undoes):

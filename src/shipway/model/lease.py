@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 LEASE = "lease"
 INTENT = "intent"
@@ -20,8 +20,7 @@ ALL = frozenset({"*"})
 """The packages of a lease on everything."""
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
+class Party(NamedTuple):
     """A lease, or a commit's intent, as others see it.
 
     `number` is its place in the order of arrival among those that live.  `packages` are identities, or ALL.  An
@@ -74,8 +73,7 @@ class Party:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Deadlock:
+class Deadlock(NamedTuple):
     """Why a commit must not wait: `waits` are the parties of the circle, each of which waits for the next."""
 
     waits: tuple[Party, ...]
@@ -103,10 +101,10 @@ def arrival(party: Party, living: Sequence[Party]) -> Party | Deadlock:
     may wait for this very command: the commit waits for both.  A commit cannot go ahead of a lease; one that would wait
     for ever is refused, and so is the later of two that would wait for each other.
     """
-    numbered = replace(party, number=1 + max((other.number for other in living), default=0))
+    numbered = party._replace(number=1 + max((other.number for other in living), default=0))
     circles = {other.token: _path_to_ancestor(other, numbered, living) for other in in_the_way(numbered, living)}
     if numbered.kind == LEASE:
-        return replace(numbered, ahead_of=tuple(token for token, circle in circles.items() if circle))
+        return numbered._replace(ahead_of=tuple(token for token, circle in circles.items() if circle))
     circle = next(filter(None, circles.values()), None)
     return Deadlock((numbered, *circle)) if circle else numbered
 

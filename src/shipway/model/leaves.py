@@ -21,7 +21,18 @@ from shipway.model.facts import (
     encode_owners,
     override_key,
 )
-from shipway.model.planning import Claim, Conflict, Note, Past, PlanRequest, Policy, Seen, Wish, matches
+from shipway.model.planning import (
+    Claim,
+    Conflict,
+    Note,
+    Past,
+    PlanRequest,
+    Policy,
+    Seen,
+    Wish,
+    is_configuration,
+    matches,
+)
 from shipway.model.unit import Source, Unit, Verb
 
 SECOND = 1_000_000_000
@@ -173,7 +184,11 @@ class Leaves:
             return self._refuse(at, "a directory or special file that nobody owns")
         same = matches(self._disk, at.path, seen, after.entry) and _mode_of(seen) == _mode_of(after.entry)
         if self._request.past is not None and (same or is_configuration(at.path)):
-            return None if same else self._set_override(after.owner, at.path, Override(KEPT, self._entry_of(at.path, seen)))
+            return (
+                None
+                if same
+                else self._set_override(after.owner, at.path, Override(KEPT, self._entry_of(at.path, seen)))
+            )
         policy = self._policy_at(at.path)
         if policy is Policy.FAIL:
             problem = f"a {KIND_NAMES[seen.kind]} that nobody owns{' (with the same content)' if same else ''}"
@@ -319,11 +334,6 @@ def shadows(old: Entry, new: Entry) -> bool:
     if not new.name.endswith(".py") or old.kind != FILE or new.kind != FILE:
         return False
     return old.digest != new.digest and old.mtime // SECOND == new.mtime // SECOND
-
-
-def is_configuration(path: str) -> bool:
-    """Whether its user's changes are kept in place on upgrade: everything under etc/."""
-    return path.startswith("etc/")
 
 
 def _mode_of(thing: Seen | Entry) -> int:

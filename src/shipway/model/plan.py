@@ -83,7 +83,7 @@ class _Planner:
         return found
 
     def _visit(self, at: Path) -> None:
-        coming = [claim for claim in (*at.others, *at.new)]
+        coming = [*at.others, *at.new]
         if any(_is_directory(c) for c in coming) and not all(_is_directory(c) for c in coming):
             self._refuse_mixed(at, coming)
         elif any(_is_directory(c) for c in (*coming, *at.old)):
@@ -158,7 +158,8 @@ class _Planner:
         if seen.kind != DIRECTORY:
             return self.leaves.note("left", at.path, f"is now a {_kind_name(seen.kind)}, not the package's directory")
         foreign = self.record.foreign(at.path)
-        reason = "it was there before any package" if foreign is not None else self._why_not(at.path)
+        going = not instead
+        reason = "it was there before any package" if foreign is not None else self._why_not(at.path, going=going)
         if instead:
             return self._in_the_way(at, reason) if reason else self._unit(Verb.SWAP, at)
         if not reason:
@@ -170,7 +171,7 @@ class _Planner:
 
     def _drop_rest(self, at: Path, reason: str) -> None:
         """After the parts of a directory were planned one by one: the directory itself, unless something stays."""
-        staying = [n for n in self.disk.names(at.path) if join(at.path, n) not in self.leaves.gone]
+        staying = [n for n in self.disk.kinds(at.path) if join(at.path, n) not in self.leaves.gone]
         solid = [n for n in staying if not self.leaves.is_derived_name(at.path, n)]
         if solid:
             return self.leaves.note("left", at.path, f"not removed, it holds {solid[0]}")
@@ -180,13 +181,13 @@ class _Planner:
         self.leaves.add(Unit(Verb.RMDIR, at.path, DIRECTORY, (), replaces, why=reason))
         return None
 
-    def _why_not(self, path: str) -> str:
+    def _why_not(self, path: str, *, going: bool = False) -> str:
         """Why a live directory cannot go as one rename, or ""."""
         if self.record.contested_below(path):
             return "a path in it has more than one claim"
         if self.leaves.restores_below(path):
             return "something in it is given back"
-        return self.blockers.in_directory(path) or self.disk.refusal(path)
+        return self.blockers.in_directory(path, going=going) or self.disk.refusal(path)
 
     def _only_change(self, at: Path) -> str:
         """The one name that changes in a directory, if it is one and the directory's own mode stays."""

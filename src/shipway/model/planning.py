@@ -7,8 +7,8 @@ prefix.  Both are only read, and a planner asks nothing else: the same answers g
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from shipway.model.entry import FILE, Entry, Manifest
@@ -76,6 +76,9 @@ class Disk(Protocol):
     def names(self, directory: str) -> Mapping[str, Seen]:
         """What lies in a directory; nothing if it is not one."""
 
+    def kinds(self, directory: str) -> Mapping[str, str]:
+        """The names in a directory with their kinds alone, which costs a fraction of `names`."""
+
     def digest(self, path: str) -> str:
         """The hex SHA-256 of a file."""
 
@@ -83,8 +86,7 @@ class Disk(Protocol):
         """Why a directory cannot be renamed as a whole, or ""."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """One package that a transaction changes: from `old` to `new`, None where it is not installed.
 
     `old` and `new` are the images' manifests; `overrides` what the package's facts say beside them, by path.
@@ -95,11 +97,10 @@ class Wish:
     new: Manifest | None
     old_image: str = ""
     new_image: str = ""
-    overrides: Mapping[str, Override] = field(default_factory=dict)
+    overrides: Mapping[str, Override] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(NamedTuple):
     """What undoing a transaction knows of it, beside the packages.
 
     `restore` are paths whose content comes from its undo area (see `Unit.keep`), `stacks` the stacks of claims before it, and
@@ -107,14 +108,13 @@ class Past:
     there before any package, before it.  What nobody owns now but was the package's before is taken back as it is.
     """
 
-    restore: Mapping[str, Source] = field(default_factory=dict)
-    stacks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    restore: Mapping[str, Source] = MappingProxyType({})
+    stacks: Mapping[str, Sequence[str]] = MappingProxyType({})
     given: frozenset[str] = frozenset()
-    foreign: Mapping[str, str] = field(default_factory=dict)
+    foreign: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class PlanRequest:
+class PlanRequest(NamedTuple):
     """Everything a planner needs; `past` where it plans an undo."""
 
     wishes: Sequence[Wish]
@@ -141,8 +141,7 @@ class Note(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """The units of a commit in order, what changes in the record, and what there is to say.
 
     `shadowed` are sources whose times would let old bytecode stand for new content (I6), by package, with what is there: such
@@ -166,3 +165,8 @@ def matches(disk: Disk, path: str, seen: Seen, entry: Entry) -> bool:
     if entry.kind != FILE:
         return seen.target == entry.target
     return seen.size == entry.size and (seen.mtime == entry.mtime or disk.digest(path) == entry.digest)
+
+
+def is_configuration(path: str) -> bool:
+    """Whether its user's changes are kept in place on upgrade: everything under etc/."""
+    return path.startswith("etc/")

@@ -7,7 +7,8 @@ stale is simply made again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from shipway.model.entry import Entry, Manifest
 from shipway.model.facts import INSTALLED, NEW, FactChange, Installed, Override, effective
@@ -22,8 +23,7 @@ from shipway.prefix.session import Session
 from shipway.prefix.site import Site
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(NamedTuple):
     """What is wanted: packages by identity, None for those that shall go, and how conflicts are settled."""
 
     targets: Mapping[str, Installed | None]
@@ -66,7 +66,7 @@ class ChangePlanner:
             package = targets[identity]
             assert package is not None
             targets[identity] = retimed(self.site, self.session, self.library, package, against)
-        self.intent = replace(self.intent, targets=targets)
+        self.intent = self.intent._replace(targets=targets)
 
     def _plan(self, installed: Mapping[str, Installed]) -> Plan:
         wishes = [self._wish(identity, installed) for identity in self.intent.targets]

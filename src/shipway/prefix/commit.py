@@ -31,6 +31,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from shipway.errors import ConflictError, ShipwayError, StuckError
 from shipway.fs.found import identity
@@ -54,8 +55,7 @@ TICKET_AFTER = 2
 """Plans that may go stale before the next one is made while others wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(NamedTuple):
     """A plan with all that goes into the record beside it."""
 
     plan: Plan
@@ -73,8 +73,7 @@ class Planned:
         return not self.plan.units and not self.changes
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What to commit: `plan` makes a plan from the present state, as often as it must; `seal` registers its images."""
 
     plan: Callable[[], Planned]
@@ -312,13 +311,17 @@ def conflict_error(conflicts: tuple[Conflict, ...]) -> ConflictError:
     lines = []
     for conflict in conflicts:
         owners = " and ".join(conflict.owners)
-        lines.append(f"{conflict.path}: {conflict.problem} ({owners})" + ("" if conflict.settled_by else "; no policy helps"))
+        lines.append(
+            f"{conflict.path}: {conflict.problem} ({owners})" + ("" if conflict.settled_by else "; no policy helps")
+        )
     settled = any(conflict.settled_by for conflict in conflicts)
     hint = "--on-conflict backup keeps what is there and gives it back on removal; --on-conflict overwrite replaces it"
     if not settled:
         hint = "move these paths away yourself, then try again"
     count = len(conflicts)
-    return ConflictError(f"{count} path{'s' if count > 1 else ''} in conflict; nothing was changed", details=lines, hint=hint)
+    return ConflictError(
+        f"{count} path{'s' if count > 1 else ''} in conflict; nothing was changed", details=lines, hint=hint
+    )
 
 
 def _as_planned(layout: Layout, step: Step) -> bool:

@@ -217,7 +217,9 @@ class Database:
 
     def used_images(self) -> frozenset[str]:
         """The images that the record refers to: installed ones, backups, and those of transactions that can be undone."""
-        kept = "FROM delta JOIN tx ON tx.ref = delta.tx WHERE undo != 'collected' AND id IS NOT NULL AND state != 'undone'"
+        kept = (
+            "FROM delta JOIN tx ON tx.ref = delta.tx WHERE undo != 'collected' AND id IS NOT NULL AND state != 'undone'"
+        )
         sql = (
             "SELECT kind, value FROM fact WHERE kind IN ('installed', 'contest')"
             f" UNION ALL SELECT kind, old {kept} AND old IS NOT NULL"
@@ -243,7 +245,7 @@ class Database:
     def generation(self) -> Generation:
         """Which state of the record this is."""
         last, undone, moving = self._db.execute(
-            "SELECT coalesce(max(id), 0), total(state = 'undone'), total(state IN (?, ?)) FROM tx", MOVING
+            "SELECT coalesce(max(id), 0), total(state = 'undone'), total(state IN (?, ?, ?)) FROM tx", MOVING
         ).fetchone()
         return Generation(int(last), int(undone), bool(moving))
 
@@ -277,11 +279,22 @@ class Database:
                 self._apply(db, reverse(self.changes(ref)))
             db.execute("UPDATE tx SET state = ?, message = ? WHERE ref = ?", (state, message, ref))
 
-    def finish(self, ref: int, state: State, undo: str, size: tuple[int, int]) -> None:
-        """The last step of a transaction: its state, and what its undo area takes (bytes, inodes)."""
-        with self._writing(state) as db:
-            values = (state, undo, *size, ref)
+    def finish(self, ref: int, undo: str, size: tuple[int, int], changed: Mapping[str, str]) -> None:
+        """The last step of a transaction, `done`: what its undo area takes (bytes, inodes), and what is special in it.
+
+        `changed` says where in it files lie that somebody had changed, inside directories that were taken out, by path.
+        """
+        with self._writing(State.DONE) as db:
+            values = (State.DONE, undo, *size, ref)
             db.execute("UPDATE tx SET state = ?, undo = ?, bytes = ?, inodes = ? WHERE ref = ?", values)
+            db.execute("DELETE FROM changed WHERE tx = ?", (ref,))
+            rows = ((ref, os.fsencode(path), os.fsencode(place)) for path, place in changed.items())
+            db.executemany("INSERT INTO changed VALUES (?, ?, ?)", rows)
+
+    def changed(self, ref: int) -> dict[str, str]:
+        """Where in a transaction's undo area files lie that somebody had changed, by path."""
+        rows = self._db.execute("SELECT path, place FROM changed WHERE tx = ?", (ref,))
+        return {os.fsdecode(path): os.fsdecode(place) for path, place in rows}
 
     def collected(self, refs: Iterable[int]) -> None:
         """Say that the undo areas of transactions are gone."""

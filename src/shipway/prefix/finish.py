@@ -15,13 +15,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from shipway.fs.found import DIRECTORY, LINK, list_directory, look
+from shipway.fs.tree import make_directories
 from shipway.model.derived import bytecode_of, is_derived
 from shipway.model.entry import Manifest, join, parent_of
 from shipway.model.planning import Note
 from shipway.model.unit import Verb
 from shipway.prefix.journal import Journal
 from shipway.prefix.layout import saved, staged
-from shipway.prefix.records import State, Step
+from shipway.prefix.records import Step
 from shipway.prefix.site import Site
 from shipway.store.compare import changed, strays
 
@@ -39,6 +40,7 @@ class Finisher:
     token: str
     journal: Journal
     notes: list[Note] = field(default_factory=list)
+    changed: dict[str, str] = field(default_factory=dict)
 
     def finish(self, steps: list[Step]) -> list[Note]:
         """Look through, put away, sync, `done`; returns what there is to tell."""
@@ -53,7 +55,7 @@ class Finisher:
             site.fs.sync(descriptor)
         finally:
             os.close(descriptor)
-        site.database.finish(self.ref, State.DONE, "kept" if kept else "none", size if kept else (0, 0))
+        site.database.finish(self.ref, "kept" if kept else "none", size if kept else (0, 0), self.changed)
         self.notes += [Note("left", path, "not removed, something new lies in it") for path in self.journal.left]
         return self.notes
 
@@ -80,39 +82,33 @@ class Finisher:
             self._give_back(join(step.unit.path, name), f"{there}/{name}")
         for manifest in manifests:
             for name in changed(there, manifest, ""):
-                text = "was changed while the commit was under way; that version is kept in the undo area"
+                text = "was changed by somebody; their version is kept in the undo area"
+                self.changed[join(step.unit.path, name)] = f"u{step.seq}/{name}"
                 self.notes.append(Note("changed", join(step.unit.path, name), text))
             self._disarm(there, manifest)
 
     def _disarm(self, there: str, manifest: Manifest) -> None:
         """Old programs with setuid must not stay usable in the undo area (I11)."""
-        for path, entry in manifest.walk():
-            if entry.mode & SPECIAL_BITS and entry.kind == "f":
-                found = look(f"{there}/{path}")
-                if found is not None and found.mode & SPECIAL_BITS:
-                    self.site.fs.chmod(f"{there}/{path}", found.mode & ~SPECIAL_BITS)
+        if not any(entry.mode & SPECIAL_BITS for entry in manifest.entries()):
+            return
+        for path, entry in manifest.files():
+            found = look(f"{there}/{path}") if entry.mode & SPECIAL_BITS else None
+            if found is not None and found.mode & SPECIAL_BITS:
+                self.site.fs.chmod(f"{there}/{path}", found.mode & ~SPECIAL_BITS)
 
     def _give_back(self, path: str, taken: str) -> None:
         """A stray returns to its name; where that is taken by now it goes to lost+found."""
         live = self.site.layout.live(path)
         try:
-            self._make_parents(path)
+            make_directories(self.site.layout.live(parent_of(path)), 0o755, self.site.fs.mkdir)
             self.site.fs.place(taken, live)
             self.notes.append(Note("stray", path, "was written while the commit was under way; it is where it was"))
         except OSError:
             lost = f"{self.site.layout.lost}/{self.number}/{path}"
-            self._make_directories(os.path.dirname(lost))
+            make_directories(os.path.dirname(lost), 0o700, self.site.fs.mkdir)
             self.site.fs.take(taken, lost)
             text = f"was written while the commit was under way; its name is taken, it lies in {lost}"
             self.notes.append(Note("stray", path, text))
-
-    def _make_parents(self, path: str) -> None:
-        self._make_directories(self.site.layout.live(parent_of(path)))
-
-    def _make_directories(self, path: str) -> None:
-        if not os.path.isdir(path):
-            self._make_directories(os.path.dirname(path))
-            self.site.fs.mkdir(path, 0o755)
 
     # -- the undo area ---------------------------------------------------------------------------------------
 
@@ -140,8 +136,8 @@ class Finisher:
             for source in step.unit.replaces:
                 manifest = self.journal.manifest(source.image)
                 entry = manifest.entry(source.path)
-                below = manifest.subtree(source.path).walk() if entry and entry.kind == DIRECTORY else ()
-                sizes = [e.size for _, e in below] + ([entry.size] if entry else [])
+                below = manifest.subtree(source.path).entries() if entry and entry.kind == DIRECTORY else ()
+                sizes = [e.size for e in below] + ([entry.size] if entry else [])
                 size, inodes = size + sum(sizes), inodes + len(sizes)
         return size, inodes
 
@@ -182,7 +178,8 @@ def _names(directory: str) -> list[str]:
 def _holds_derived_only(path: str) -> bool:
     found = list_directory(path)
     return bool(found) and all(
-        _holds_derived_only(f"{path}/{f.name}") if f.kind == DIRECTORY else is_derived(f"{path}/{f.name}") for f in found
+        _holds_derived_only(f"{path}/{f.name}") if f.kind == DIRECTORY else is_derived(f"{path}/{f.name}")
+        for f in found
     )
 
 

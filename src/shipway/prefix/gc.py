@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shipway.fs.found import DIRECTORY
 from shipway.fs.lock import is_locked
+from shipway.fs.tree import make_directories
 from shipway.model.entry import join
 from shipway.prefix.finish import sweep_bytecode
 from shipway.prefix.layout import staged
@@ -24,14 +25,12 @@ from shipway.prefix.site import Site
 from shipway.store.compare import strays
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
+class Collected(NamedTuple):
     """What a collection removed: numbers of transactions, names of images, strays saved to lost+found."""
 
     transactions: tuple[int, ...]
     images: tuple[str, ...]
     strays: tuple[str, ...]
-
 
 
 def beyond(rows: list[Row], keep: int, keep_bytes: int) -> list[Row]:
@@ -112,7 +111,7 @@ def _strays(library: Library, step: Step, there: str) -> list[str]:
 
 def _save(site: Site, row: Row, step: Step, there: str, name: str) -> str:
     lost = f"{site.layout.lost}/{row.id}/{join(step.unit.path, name)}"
-    os.makedirs(os.path.dirname(lost), exist_ok=True)
+    make_directories(os.path.dirname(lost), 0o700, site.fs.mkdir)
     site.fs.take(f"{there}/{name}", lost)
     return lost
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
+from shipway.fs.found import everything
 from shipway.fs.system import FileSystem
 
 DEFAULT_ACL = "system.posix_acl_default"
@@ -16,8 +17,7 @@ LABEL = "security.selinux"
 _NONE = frozenset({errno.ENODATA, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
-@dataclass(frozen=True, slots=True)
-class Inheritance:
+class Inheritance(NamedTuple):
     """What the destination passes on; None or b"" where nothing is to be set."""
 
     gid: int | None
@@ -49,12 +49,8 @@ def finish(fs: FileSystem, path: str, given: Inheritance) -> None:
     """Set the label, and the setgid bit of directories, on everything staged at a path."""
     if not given.label and given.gid is None:
         return
-    for parent, directories, files in os.walk(path):
-        _finish_one(fs, parent, given, directory=True)
-        for name in [d for d in directories if os.path.islink(f"{parent}/{d}")] + files:
-            _finish_one(fs, f"{parent}/{name}", given, directory=False)
-    if not os.path.isdir(path) or os.path.islink(path):
-        _finish_one(fs, path, given, directory=False)
+    for name in everything(path):
+        _finish_one(fs, name, given, directory=os.path.isdir(name) and not os.path.islink(name))
 
 
 def _finish_one(fs: FileSystem, path: str, given: Inheritance, *, directory: bool) -> None:

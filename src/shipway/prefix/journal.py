@@ -209,7 +209,9 @@ def content_of(path: str, kind: str) -> str:
 
 def _only_derived(path: str) -> bool:
     found = list_directory(path)
-    return all(_only_derived(f"{path}/{f.name}") if f.kind == DIRECTORY else is_derived(f"{path}/{f.name}") for f in found)
+    return all(
+        _only_derived(f"{path}/{f.name}") if f.kind == DIRECTORY else is_derived(f"{path}/{f.name}") for f in found
+    )
 
 
 def parents(steps: list[Step]) -> list[str]:

@@ -1,16 +1,16 @@
 """Where things lie below the state directory of a prefix (docs/formats.md).
 
-    state.sqlite      the record                        images/NAME/tree/…   sealed images
-    lock, queue       who may commit, who comes next    work/TOKEN/          a session's staging area
-    leases/           what programs and builds hold     work/TOKEN.lock      held while the session lives
-    lost+found/TX/    strays with no way back           undo/TX/             what a commit took out
-    logs/             of builds
+state.sqlite      the record                        images/NAME/tree/…   sealed images
+lock, queue       who may commit, who comes next    work/TOKEN/          a session's staging area
+leases/           what programs and builds hold     work/TOKEN.lock      held while the session lives
+lost+found/TX/    strays with no way back           undo/TX/             what a commit took out
+logs/             of builds
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shipway.model.entry import join
 
@@ -18,8 +18,7 @@ STATE = "var/lib/shipway"
 """The state directory, relative to the prefix; walks never enter it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """Absolute paths for one prefix.  `root` is the prefix's real path."""
 
     root: str

@@ -43,7 +43,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -178,7 +177,7 @@ def _packages(packages: Collection[str]) -> frozenset[str]:
 
 
 def _new_token() -> str:
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 def _enter(leases_dir: str, party: Party, options: Options, kind: type[_Kind]) -> _Kind:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from shipway.fs.found import Found, list_directory, look
+from shipway.fs.found import Found, list_directory, list_kinds, look
 from shipway.fs.hashing import hash_file
 from shipway.fs.mount import mount_points
 from shipway.fs.system import FileSystem
@@ -108,6 +108,16 @@ class LiveDisk:
         if directory not in self._listings:
             self._listings[directory] = self._list(directory)
         return self._listings[directory]
+
+    def kinds(self, directory: str) -> Mapping[str, str]:
+        """The names in a directory with their kinds; nothing if it is not one."""
+        if directory in self._listings:
+            return {name: found.kind for name, found in self._listings[directory].items()}
+        try:
+            kinds = list_kinds(self._layout.live(directory))
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        return {name: kind for name, kind in kinds.items() if directory != STATE or kind != "d"}
 
     def digest(self, path: str) -> str:
         """The hex SHA-256 of a file."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from shipway.errors import UsageError
@@ -31,8 +30,7 @@ class Owner(NamedTuple):
     shows: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(NamedTuple):
     """One transaction as history shows it; `undone` says that a later one took it back."""
 
     row: Row

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -27,7 +26,8 @@ class State(StrEnum):
 
 
 UNFINISHED = (State.COMMITTING, State.APPLIED, State.UNDOING, State.STUCK)
-MOVING = (State.COMMITTING, State.UNDOING)
+MOVING = (State.COMMITTING, State.UNDOING, State.STUCK)
+"""In these the disk is not what the facts say: nobody can plan."""
 
 
 class Step(NamedTuple):
@@ -61,8 +61,7 @@ def _sources(rows: Sequence[Sequence[str]]) -> tuple[Source, ...]:
     return tuple(Source(*row) for row in rows)
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A transaction before its commit point.  `mode` is "exchange" or "fallback"; `undoes` 0 or a number."""
 
     token: str
@@ -112,4 +111,6 @@ class Generation(NamedTuple):
 
 def past(rows: Iterable[Row]) -> list[Past]:
     """The finished transactions, as far as undo is concerned."""
-    return [Past(row.id, row.undoes, row.undo != "collected") for row in rows if row.state in (State.DONE, State.APPLIED)]
+    return [
+        Past(row.id, row.undoes, row.undo != "collected") for row in rows if row.state in (State.DONE, State.APPLIED)
+    ]

@@ -19,8 +19,8 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from shipway.errors import LockedError
 from shipway.fs.found import DIRECTORY, FILE, list_directory, look
@@ -45,8 +45,7 @@ class Result(Enum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """What became of one regeneration; `detail` is the tool that ran or would be needed, or what went wrong."""
 
     regeneration: Regeneration
@@ -66,8 +65,7 @@ class Note:
         return f"not brought up to date: {self.detail} ({self.regeneration.why})"
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """Where it happens: the prefix, a directory of ours on its file system, and the seconds that a tool may take."""
 
     prefix: str
@@ -123,8 +121,7 @@ def _find(prefix: str, tools: Iterable[str]) -> str | None:
     return next(filter(None, (shutil.which(tool, path=path) for tool in tools)), None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tool:
+class _Tool(NamedTuple):
     path: str
     timeout: float
 
@@ -155,8 +152,7 @@ class _Tool:
             raise _FailedError(f"{self.name} failed: {last}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
+class _Work(NamedTuple):
     """One regeneration; `live` is the directory it is about."""
 
     fs: FileSystem

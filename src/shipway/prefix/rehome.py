@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +56,7 @@ def rehome(site: Site) -> Rehomed:
         raise ShipwayError(f"you may not write in {now}", hint="ask its owner, or use sudo")
     copied = _lives_on(site, was)
     mentions = tuple(_mentions(site, was))
-    site.database.set_meta({"root": now, **({"id": secrets.token_hex(16)} if copied else {})})
+    site.database.set_meta({"root": now, **({"id": os.urandom(16).hex()} if copied else {})})
     return Rehomed(was, now, copied, mentions)
 
 

@@ -40,6 +40,9 @@ CREATE TABLE tx (
 CREATE TABLE delta (tx INTEGER NOT NULL REFERENCES tx (ref), kind TEXT NOT NULL, key BLOB NOT NULL, old TEXT, new TEXT);
 CREATE INDEX delta_tx ON delta (tx);
 
+CREATE TABLE changed (tx INTEGER NOT NULL REFERENCES tx (ref), path BLOB NOT NULL, place BLOB NOT NULL);
+CREATE INDEX changed_tx ON changed (tx);
+
 CREATE TABLE unit (
   tx INTEGER NOT NULL REFERENCES tx (ref), seq INTEGER NOT NULL, data TEXT NOT NULL, PRIMARY KEY (tx, seq)
 ) WITHOUT ROWID;

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from pathlib import Path
 from typing import Self
 
@@ -27,7 +26,7 @@ class Session:
     def __init__(self, fs: FileSystem, layout: Layout) -> None:
         self._fs = fs
         self._layout = layout
-        self.token = secrets.token_hex(8)
+        self.token = os.urandom(8).hex()
         self.area = layout.session(self.token)
         self._lock = FileLock(layout.session_lock(self.token), what="a session")
         self._lock.acquire(wait=0)

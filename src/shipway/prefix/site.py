@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from shipway.errors import ShipwayError, UsageError
 from shipway.fs.lock import FileLock, Waiting
@@ -40,8 +40,7 @@ class Options:
     copied: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(NamedTuple):
     """An open prefix.  `database` may be read-only: then nothing can be changed."""
 
     layout: Layout
@@ -96,7 +95,7 @@ def open_site(
     write = write and os.access(layout.work, os.W_OK | os.X_OK)
     database = Database(layout.database, write=write, step=fs.step)
     if write and database.meta("id") is None:
-        database.set_meta({"id": secrets.token_hex(16), "root": real})
+        database.set_meta({"id": os.urandom(16).hex(), "root": real})
     return Site(layout, database, fs, options, listener)
 
 

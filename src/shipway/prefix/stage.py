@@ -77,7 +77,7 @@ class Stager:
             path=source.path,
             destination=there,
             how=LinkMode.COPY if given.needs_copies else self.site.options.link,
-            copied=self._is_copied,
+            copied=self._is_copied if self.site.options.copied else None,
             trusted=source.image in self.fresh,
             gid=given.gid,
             jobs=self.site.options.jobs,
@@ -138,7 +138,13 @@ class Stager:
         area, live = self.session.area, self.site.layout.live(unit.path)
         there = identity(staged(area, seq)) if unit.verb in (Verb.PLACE, Verb.SWAP) else None
         here = identity(live) if unit.verb is not Verb.PLACE else None
-        if self.mode == FALLBACK and unit.verb is Verb.SWAP and here and there and {here.kind, there.kind} <= {"f", "l"}:
+        if (
+            self.mode == FALLBACK
+            and unit.verb is Verb.SWAP
+            and here
+            and there
+            and {here.kind, there.kind} <= {"f", "l"}
+        ):
             self._keep(live, saved(area, seq))
         new = self._content(unit.sources, unit, staged(area, seq)) if there else ""
         old = self._content(unit.replaces if not unit.keep else (), unit, live) if here else ""
@@ -167,7 +173,9 @@ class Stager:
     # -- obstacles -------------------------------------------------------------------------------------------
 
     def _refuse_obstacles(self, units: tuple[Unit, ...]) -> None:
-        problems = [problem for parent in sorted({parent_of(u.path) for u in units}) for problem in self._closed(parent)]
+        problems = [
+            problem for parent in sorted({parent_of(u.path) for u in units}) for problem in self._closed(parent)
+        ]
         problems += [f"{unit.path}: {problem}" for unit in units for problem in self._immovable(unit)]
         problems += _short_of_room(self.site.layout.work, len(units))
         if problems:
@@ -212,8 +220,8 @@ def _copy(site: Site, live: str, kept: str, found: Found) -> None:
         before = hash_file(live)
         site.fs.copy_file(live, kept, found.mode, found.mtime)
         if hash_file(kept) != before:
-            raise ShipwayError(f"{live} changes while it is read", hint="stop the program that writes it, then try again")
+            raise ShipwayError(
+                f"{live} changes while it is read", hint="stop the program that writes it, then try again"
+            )
     else:
         site.fs.symlink(found.target, kept)
-
-

@@ -45,7 +45,8 @@ def _past_of(database: Database, row: Row, changes: Sequence[FactChange]) -> pla
     stacks = {c.key: decode_owners(c.old) if c.old is not None else () for c in changes if c.kind == CONTEST}
     foreign = {c.key: c.old for c in changes if c.kind == FOREIGN and c.old is not None}
     steps = [step for step in database.steps(row.ref) if step.unit.kind != DIRECTORY]
-    restore = {s.unit.path: Source("", s.unit.path, undo=f"{row.id}/u{s.seq}") for s in steps if s.unit.keep}
+    places = {s.unit.path: f"u{s.seq}" for s in steps if s.unit.keep} | database.changed(row.ref)
+    restore = {path: Source("", path, undo=f"{row.id}/{place}") for path, place in places.items()}
     given = frozenset(s.unit.path for s in steps if any(source.undo for source in s.unit.sources))
     return planning.Past(restore, stacks, given, foreign)
 

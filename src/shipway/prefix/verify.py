@@ -7,7 +7,6 @@ several packages share have the mode of whoever came first.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from shipway.errors import ShipwayError
@@ -49,8 +48,7 @@ class Problem(NamedTuple):
     metadata_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What verification found, by package and path; `checked` counts paths."""
 
     problems: tuple[Problem, ...]
@@ -123,9 +121,8 @@ def plan_accept(site: Site, names: Sequence[str]) -> Planned:
     for package in chosen(site.database, names):
         expected = expected_of(site.database, package)
         overrides = overrides_of(site.database, package.identity)
-        for problem in verify(site, [package.identity], quick=True).problems:
-            if problem.metadata_only:
-                changes.append(_acceptance(site, package, problem.path, expected.entry(problem.path), overrides.get(problem.path)))
+        metadata = [p.path for p in verify(site, [package.identity], quick=True).problems if p.metadata_only]
+        changes += [_acceptance(site, package, p, expected.entry(p), overrides.get(p)) for p in metadata]
     return Planned(Plan((), (), (), (), ()), tuple(changes))
 
 
@@ -135,7 +132,9 @@ def _acceptance(site: Site, package: Installed, path: str, entry: Entry | None, 
         raise ShipwayError(f"{path} changes while it is looked at", hint="try again")
     why, source = (present.why, present.source) if present else (ACCEPTED, "")
     wanted = Override(why, entry._replace(mode=found.mode), source)
-    return FactChange(OVERRIDE, override_key(package.identity, path), present.encode() if present else None, wanted.encode())
+    return FactChange(
+        OVERRIDE, override_key(package.identity, path), present.encode() if present else None, wanted.encode()
+    )
 
 
 def plan_repair(site: Site, names: Sequence[str]) -> Planned:
@@ -168,7 +167,9 @@ def _repairs(site: Site, package: Installed, expected: Manifest, problems: Itera
         elif live.kind == DIRECTORY:
             _refuse_directory(problem, entry)
         else:
-            units.append(Unit(Verb.SWAP, problem.path, entry.kind, (source,), keep="changed", why=f"was {problem.problem}"))
+            units.append(
+                Unit(Verb.SWAP, problem.path, entry.kind, (source,), keep="changed", why=f"was {problem.problem}")
+            )
     return units
 
 
@@ -204,4 +205,3 @@ def plan_detach(site: Site, names: Sequence[str]) -> Planned:
         if tuple(owners) != decode_owners(value):
             changes.append(FactChange(CONTEST, path, value, encode_owners(owners) if len(owners) > 1 else None))
     return Planned(Plan((), (), (), (), ()), tuple(changes))
-

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
-from shipway.model.entry import DIRECTORY, join
+from shipway.fs.tree import make_directories
+from shipway.model.entry import DIRECTORY, join, parent_of
 from shipway.model.facts import INSTALLED, Installed
+from shipway.model.generated import may_regenerate
 from shipway.model.planning import Note, Plan
 from shipway.model.unit import Source
 from shipway.prefix import rescue
@@ -18,14 +21,12 @@ from shipway.prefix.finish import Finisher
 from shipway.prefix.gc import collect_beyond_horizon
 from shipway.prefix.library import Library
 from shipway.prefix.records import PackageChange, Step
-from shipway.prefix.regenerate import Surroundings, regenerate
 from shipway.prefix.session import Session
 from shipway.prefix.site import Site
 from shipway.store.link import LinkMode, LinkRequest, link_out
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a transaction did.  `number` is 0 where everything was as wanted.  Times are in milliseconds."""
 
     number: int
@@ -88,8 +89,14 @@ class Work:
         return finisher.finish(committed.steps)
 
     def _regenerate(self, steps: list[Step]) -> list[Note]:
+        """Bring up to date what many packages share; its module, and what it runs, is loaded only if there is any."""
+        touched = self._touched(steps)
+        if not touched:
+            return []
+        from shipway.prefix.regenerate import Surroundings, regenerate
+
         around = Surroundings(self.site.layout.root, self.site.layout.state)
-        done = regenerate(self.site.fs, around, self._touched(steps))
+        done = regenerate(self.site.fs, around, touched)
         return [Note("regenerated", note.regeneration.directory, str(note)) for note in done]
 
     def _register(self, token: str, planned: Planned) -> None:
@@ -117,22 +124,25 @@ class Work:
             trusted=False,
         )
         if not os.path.isdir(request.destination):
-            os.makedirs(os.path.dirname(request.destination), exist_ok=True)
+            make_directories(os.path.dirname(request.destination), 0o755, self.site.fs.mkdir)
             link_out(self.site.fs, request)
 
     def _touched(self, steps: list[Step]) -> list[str]:
-        """The paths that came, changed or went, by the manifests of the units."""
+        """The paths that came, changed or went, where that can matter to what many packages share."""
         paths = []
         for step in steps:
-            paths.append(step.unit.path)
-            if step.unit.kind == DIRECTORY:
-                for source in (*step.unit.sources, *step.unit.replaces):
-                    paths += self._below(step.unit.path, source)
-        return paths
+            if step.unit.kind != DIRECTORY:
+                paths.append(step.unit.path)
+                continue
+            for source in (*step.unit.sources, *step.unit.replaces):
+                paths += self._below(step.unit.path, source)
+        return [path for path in paths if may_regenerate(parent_of(path))]
 
-    def _below(self, path: str, source: Source) -> list[str]:
-        manifest = self.library(source.image).subtree(source.path)
-        return [join(path, below) for below, _ in manifest.walk()]
+    def _below(self, path: str, source: Source) -> Iterator[str]:
+        for directory, listing in self.library(source.image).subtree(source.path).directories.items():
+            at = join(path, directory) if directory else path
+            if may_regenerate(at):
+                yield from (join(at, name) for name in listing.entries)
 
 
 def package_changes(planned: Planned) -> tuple[PackageChange, ...]:
@@ -143,5 +153,7 @@ def package_changes(planned: Planned) -> tuple[PackageChange, ...]:
             old, new = (Installed.decode(change.key, v) if v else None for v in (change.old, change.new))
             either = new or old
             assert either is not None
-            found.append(PackageChange(change.key, either.name, old.version if old else None, new.version if new else None))
+            found.append(
+                PackageChange(change.key, either.name, old.version if old else None, new.version if new else None)
+            )
     return tuple(found)

@@ -16,6 +16,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from shipway.fs.system import FileSystem
 from shipway.model.derived import CACHE_DIRECTORY
@@ -26,8 +27,7 @@ from shipway.python.interpreter import Interpreter
 _LEVEL = re.compile(r"\.opt-([12])\.pyc\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class CompileRequest:
+class CompileRequest(NamedTuple):
     """What to compile: `sources` (paths with their entries) of the image's `tree`, for where `final_root` will be the root.
 
     `levels` are those of `-O`; 2.7 has one name for 1 and 2, and gets the lower one given.
@@ -42,8 +42,7 @@ class CompileRequest:
     patience: float = PATIENCE
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(NamedTuple):
     """What came of it: derived entries by path (files, and the directories made for them), in sorted order.
 
     `failed` are sources without bytecode and why, `warnings` what kept the interpreter from working at all.

@@ -51,8 +51,7 @@ class Outcome(NamedTuple):
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """What all sources of a run have in common: sources lie in `tree`, their code shall say `root`.
 
     `flags` go to the interpreter, `levels` to `compile`; `patience` is in seconds for one source.

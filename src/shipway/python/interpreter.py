@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shipway.errors import ShipwayError
 
@@ -39,8 +39,7 @@ sys.stdout.write("%d.%d.%d %s %s %s\\n%s" % (sys.version_info[:3] + (name, tag, 
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Interpreter:
+class Interpreter(NamedTuple):
     """An interpreter that has answered: `path` runs it, in an environment with `environment` laid over ours.
 
     `cache_tag` is None where bytecode lies beside its source (2.7) or is not kept at all (`caches`).

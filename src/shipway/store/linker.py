@@ -34,8 +34,9 @@ class LinkRequest:
     `tree` is the image's directory, `path` the part of it that is wanted: a directory, a single file or symlink, or ""
     for all.  `destination` becomes that part; it must not exist.  `copied` says which paths are never linked.
     Unless the image is `trusted`, because it was sealed a moment ago, size, mtime and mode of each of its files are
-    compared with the manifest first.  `gid` is the group for everything made.  With `for_image` the destination is
-    an image itself: files get neither setuid nor capabilities.  `jobs` is the number of processes.
+    compared with the manifest first; where they differ the content decides, and if that is right the file is copied.
+    `gid` is the group for everything made.  With `for_image` the destination is an image itself: files get neither
+    setuid nor capabilities.  `jobs` is the number of processes.
     """
 
     tree: str
@@ -61,7 +62,10 @@ class Piece(NamedTuple):
 
 @dataclass(slots=True)
 class Done:
-    """What was made, and what was not: hard links, `deferred` until all else is there, and `damaged` files."""
+    """What was made, and what was not: hard links, `deferred` until all else is there, and `damaged` files.
+
+    `worn` are files whose content is right, but not their mode or time.
+    """
 
     files: int = 0
     linked: int = 0
@@ -70,6 +74,7 @@ class Done:
     cloned: int = 0
     lost: list[str] = field(default_factory=list)
     deferred: list[str] = field(default_factory=list)
+    worn: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
 
     def add(self, other: Done) -> None:
@@ -81,6 +86,7 @@ class Done:
         self.cloned += other.cloned
         self.lost += other.lost
         self.deferred += other.deferred
+        self.worn += other.worn
         self.damaged += other.damaged
 
 
@@ -141,6 +147,7 @@ class Linker:
 
     def finish(self) -> Done:
         """Join hard links and close directories."""
+        self._worn.update(self.done.worn)
         groups: dict[int, list[_File]] = {}
         for path in sorted(self.done.deferred):
             file = self._file(path)
@@ -200,11 +207,11 @@ class Linker:
             return entries
         rest = []
         source, target = places
-        link, copied = self.fs.link, self.request.copied
-        worn = {worn.rpartition("/")[2] for worn in self._worn if parent_of(worn) == path}
+        link = self.fs.link
+        copied = self._is_copied if self._worn else self.request.copied
         for entry in entries:
             name, kind, mode, _, _, _, _, _, group, xattrs = entry
-            if kind != FILE or group or xattrs or mode & _SETID or name in worn or (copied and copied(join(path, name))):
+            if kind != FILE or group or xattrs or mode & _SETID or (copied and copied(join(path, name))):
                 rest.append(entry)
                 continue
             try:
@@ -219,18 +226,27 @@ class Linker:
         """Entries without those whose files in the image are not what was sealed."""
         if self.request.trusted:
             return entries
+        suspects = self._suspects(entries, path)
+        sound = [entry for entry in entries if entry.name not in suspects]
+        for entry in entries if suspects else ():
+            if entry.name in suspects and self._holds_still(entry, path):
+                done.worn.append(join(path, entry.name))
+                sound.append(entry)
+            elif entry.name in suspects:
+                done.damaged.append(join(path, entry.name))
+        self._worn.update(done.worn)
+        return sound
+
+    def _suspects(self, entries: Sequence[Entry], path: str) -> set[str]:
+        """Names of files that stat says are not what was sealed."""
         try:
             directory = os.open(under(self.request.tree, path), _HANDLE)
         except (FileNotFoundError, NotADirectoryError):
-            bad = [entry for entry in entries if entry.kind == FILE]
-        else:
-            bad = [entry for entry in entries if entry.kind == FILE and not _is_sound(entry, directory)]
+            return {entry.name for entry in entries if entry.kind == FILE}
+        try:
+            return {entry.name for entry in entries if entry.kind == FILE and not _is_sound(entry, directory)}
+        finally:
             os.close(directory)
-            worn = [entry for entry in bad if self._holds_still(entry, path)]
-            self._worn.update(join(path, entry.name) for entry in worn)
-            bad = [entry for entry in bad if entry not in worn]
-        done.damaged += [join(path, entry.name) for entry in bad]
-        return [entry for entry in entries if entry not in bad] if bad else entries
 
     def _holds_still(self, entry: Entry, path: str) -> bool:
         """Whether a file whose mode or time somebody changed, through a link in the live tree, still has its content."""
@@ -286,10 +302,14 @@ class Linker:
 
     def _may_link(self, file: _File) -> bool:
         """Whether a file may share its inode with the image."""
-        entry, copied = file.entry, self.request.copied
-        if not self._links or entry.mode & _SETID or _is_configuration(file.path) or file.path in self._worn:
+        entry = file.entry
+        if not self._links or entry.mode & _SETID or attributes.has_capability(entry.xattrs):
             return False
-        return not attributes.has_capability(entry.xattrs) and not (copied and copied(file.path))
+        return not _is_configuration(file.path) and not self._is_copied(file.path)
+
+    def _is_copied(self, path: str) -> bool:
+        """Whether somebody wants a copy, or has changed the mode or time of the image's own file."""
+        return path in self._worn or bool(self.request.copied and self.request.copied(path))
 
     def _clone(self, file: _File, mode: int) -> bool:
         self._clones = self.fs.clone_file(file.source, file.target, mode, file.entry.mtime)

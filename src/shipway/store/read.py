@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from shipway.model.entry import Xattrs
+from shipway.model.entry import FILE, Entry, Xattrs, listing_digest
 from shipway.store import attributes
 from shipway.store.paths import under
 
@@ -33,12 +33,14 @@ class Chunk(NamedTuple):
     """Some files of one directory: `path` in the tree, `at` in the manifest.
 
     `alias`: names that are taken already, because another directory of the tree goes to the same place.
+    `whole`: the directory holds nothing else.
     """
 
     path: str
     at: str
     names: Sequence[str]
     alias: bool = False
+    whole: bool = False
 
 
 class Odd(NamedTuple):
@@ -60,7 +62,10 @@ class Odd(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The files of a chunk, in order and in columns; `digests` are 32 bytes each."""
+    """The files of a chunk, in order and in columns; `digests` are 32 bytes each.
+
+    `listing` is the digest of the directory's listing, if the chunk is all of it and nothing in it is odd.
+    """
 
     modes: array[int]
     sizes: array[int]
@@ -69,6 +74,7 @@ class Rows(NamedTuple):
     inodes: array[int]
     digests: bytes
     odd: Sequence[Odd]
+    listing: str = ""
 
 
 _Row = tuple[int, int, int, int, int, bytes]
@@ -121,6 +127,7 @@ class Reader:
         finally:
             os.close(directory)
         modes, sizes, mtimes, ctimes, inodes, digests = zip(*rows, strict=True)
+        listing = _listing(chunk.names, modes, digests) if chunk.whole and not odd else ""
         return Rows(
             array("H", modes),
             array("q", sizes),
@@ -129,6 +136,7 @@ class Reader:
             array("Q", inodes),
             b"".join(digests),
             odd,
+            listing,
         )
 
     def _read_file(self, directory: int, name: str, chunk: Chunk, odd: list[Odd], number: int) -> _Row:
@@ -210,6 +218,13 @@ class _Search:
         data = self._tail + data
         self.found = any(needle in data for needle in self._needles)
         self._tail = data[-self._overlap :] if self._overlap else b""
+
+
+def _listing(names: Sequence[str], modes: Sequence[int], digests: Sequence[bytes]) -> str:
+    """The digest of a listing: taken here, because here is where several processes work."""
+    return listing_digest(
+        Entry(name, FILE, mode, 0, 0, digest.hex()) for name, mode, digest in zip(names, modes, digests, strict=True)
+    )
 
 
 def xattrs_of(file: int) -> Xattrs:

@@ -22,7 +22,7 @@ class SealRequest:
     `source` is the directory whose children lie under the prefix; `destination`, which must not exist, is where the
     image's files will be, on the prefix's file system.  `stage_paths` must not occur in text files, nor be
     where an absolute symlink points.  `redirects` leads from directories of the tree to where they lie in
-    truth, because the live one is a symlink (`lib64` to `lib`).  `reference` is the installed version's manifest.
+    truth, because the live one is a symlink (`lib64` to `lib`); nothing else may lie on the way.  `reference` is the installed version's manifest.
     `constant_times` are mtimes in whole seconds that say nothing, such as SOURCE_DATE_EPOCH.
     `jobs` is the number of processes.
     """

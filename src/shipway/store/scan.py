@@ -80,8 +80,15 @@ class Survey:
         self._inodes.finish(
             self.tree, [under(self.request.source, each.path) for each in self._dropped], self._settle_names
         )
+        self._check_redirects()
         self._raise_problems()
         return self._scanned()
+
+    def _check_redirects(self) -> None:
+        """Nothing may come to lie where a directory is that is redirected itself: redirections lead to the end of the way."""
+        for listing in self.listings:
+            if listing.path != listing.at and self.tree.find(listing.path) is not None:
+                self.problems.append(f"{listing.path}: goes to {listing.at or '.'}, yet something else goes to it")
 
     def _raise_problems(self) -> None:
         problems = sorted([*self.problems, *self.tree.problems])
@@ -141,7 +148,8 @@ class Survey:
                 taken.update(names)
             for some, alias in ((names, False), (aliases, True)):
                 for start in range(0, len(some), BATCH):
-                    yield Chunk(listing.path, listing.at, some[start : start + BATCH], alias)
+                    whole = len(some) <= BATCH and not alias and not self.tree.listings[listing.at]
+                    yield Chunk(listing.path, listing.at, some[start : start + BATCH], alias, whole)
 
     # files
 
@@ -155,7 +163,7 @@ class Survey:
         old = self._reference(chunk.at)
         vague = bool(self.request.constant_times) or min(rows.mtimes) // times.NANOSECONDS <= times.LAST_CONSTANT
         retimed = (old is not None or vague) and self._settle(old, entries)
-        self.tree.add(chunk.path, chunk.at, entries)
+        self.tree.add(chunk.path, chunk.at, entries, rows.listing)
         self._bytes += sum(rows.sizes)
         shelf = Shelf(chunk.path, chunk.at, chunk.names, rows.inodes, rows.ctimes, rows.mtimes, retimed)
         self._shelves.append(shelf)
@@ -177,7 +185,7 @@ class Survey:
             repeat(0),
             repeat(()),
         )
-        return dict(zip(names, map(Entry._make, columns), strict=True))
+        return dict(zip(names, map(tuple.__new__, repeat(Entry), columns), strict=True))
 
     def _note(self, chunk: Chunk, odd: Odd, rows: Rows, entries: dict[str, Entry]) -> None:
         name = chunk.names[odd.number]

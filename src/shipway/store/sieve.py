@@ -26,7 +26,8 @@ class Sieve:
     def dropped(self, listing: Listing) -> dict[str, str]:
         """The names of a listing that are left out, each with the reason."""
         names = [*listing.files, *(link.name for link in listing.links)]
-        return {name: why for name in names if (why := self._reason(listing, name))}
+        others = [name for name in names if not name.endswith(".py")]
+        return {name: why for name in others if (why := self._reason(listing, name))}
 
     def empties(self, listing: Listing, dropped: dict[str, str]) -> bool:
         """Whether a directory goes too, because it was there for bytecode only and nothing stays in it."""
@@ -35,10 +36,8 @@ class Sieve:
         return len(dropped) == len(listing.files) + len(listing.links)
 
     def _reason(self, listing: Listing, name: str) -> str:
-        if name.endswith(".py"):
-            return ""
         path = join(listing.at, name)
-        if is_derived(path):
+        if (".py" in name or ".nb" in name or "$py" in name) and is_derived(path):
             return BYTECODE if any(self._holds(source) for source in sources_of(path)) else ""
         if name.endswith(".la") and not self.keep_libtool and (listing.path in _LIBRARIES or listing.at in _LIBRARIES):
             return LIBTOOL

@@ -1,0 +1,1 @@
+"""How fast is it, against `cp` and `rm`: `make bench`."""
