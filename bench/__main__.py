@@ -17,7 +17,7 @@ from bench import answers, changes
 from bench.command import FailedError
 from bench.report import Measure, machine, table, write_json
 from bench.shop import Shop
-from bench.trees import Shape
+from bench.trees import CALM, Shape, wait_for_calm
 
 PARTS: dict[str, Callable[[Shop], Iterable[Measure]]] = {
     "start": answers.start,
@@ -38,6 +38,8 @@ def main() -> int:
     options = parse(sys.argv[1:])
     options.dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="run-", dir=options.dir.resolve(), ignore_cleanup_errors=True) as place:
+        if (took := wait_for_calm(Path(place))) > CALM:
+            print(f"the file system is busy: {took:.0f} µs to create a file; expect odd numbers", file=sys.stderr)
         shop = Shop(Path(place), options.rounds, options.shipway, Shape(files=options.files))
         measures, failed = measure(shop, options.parts)
         report(measures, options.out, shop.place)

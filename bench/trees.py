@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 NEIGHBOUR = "lib/neighbour"
+SAMPLE = 1000
+CALM = 60.0
 
 
 @dataclass(frozen=True)
@@ -59,3 +62,25 @@ def new_prefix(root: Path) -> Path:
 def settle() -> None:
     """Write everything back, so that no run pays for what was done before it."""
     os.sync()
+
+
+def wait_for_calm(place: Path, patience: float = 180) -> float:
+    """Wait until files are created at full speed, at most so many seconds; returns microseconds a file.
+
+    Whoever deletes many files slows down the creation of others on the same ext4 for a minute or more, `cp` thus more
+    than `merge --move`: measured now, the comparison would flatter us.
+    """
+    end = time.monotonic() + patience
+    number = 0
+    while (took := _creation(place / f"calm{number}")) > CALM and time.monotonic() < end:
+        number += 1
+        time.sleep(10)
+    return took
+
+
+def _creation(folder: Path) -> float:
+    folder.mkdir()
+    started = time.perf_counter()
+    for number in range(SAMPLE):
+        write_file(f"{folder}/{number}", b"")
+    return (time.perf_counter() - started) / SAMPLE * 1e6

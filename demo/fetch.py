@@ -147,7 +147,9 @@ def quietly(command: Sequence[str], folder: Path) -> None:
     done = subprocess.run(command, check=False, cwd=folder, env=clean_environment(), capture_output=True, text=True)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.stderr.splitlines()
-        raise UnreachableError(errors[-1] if errors else f"{command[0]} ended with {done.returncode}")
+        raise UnreachableError(
+            errors[-1].removeprefix("ERROR: ") if errors else f"{command[0]} ended with {done.returncode}"
+        )
 
 
 def find_python2() -> Interpreter | None:

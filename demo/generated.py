@@ -46,7 +46,7 @@ def _top(version: str) -> str:
 
 
 def _module(name: str, subpackage: str, number: int, version: str) -> str:
-    sibling = f"from {name}.{subpackage} import VERSION as PACKAGE\n" if number else ""
+    sibling = f"from {name}.{subpackage} import VERSION as package_version\n" if number else ""
     return f'VERSION = "{version}"\n{sibling}\n' + _functions(f"{subpackage}_{number}", version)
 
 

@@ -61,7 +61,7 @@ SINGLE_OWNERS = {
     "click": ("cli/",),
     "rich": ("cli/",),
 }
-# Runs in another interpreter, 2.7 included, and can't use ours.
+# The first runs in another interpreter, 2.7 included, and cannot use ours; the second is also a program by itself.
 FOREIGN = {"python/compile_script.py", "prefix/rescue.py"}
 
 

@@ -239,7 +239,7 @@ class Prefix:
 
     def _carry_out(self, plan: Callable[[], Planned], reason: str, undoes: int = 0) -> Outcome:
         self._refuse_reader()
-        with Session(self.site.fs, self.site.layout) as session:
+        with Session(self.site) as session:
             return self._work().carry_out(session, Request(plan, lambda _: None, reason, undoes))
 
     def _refuse_reader(self) -> None:
@@ -252,7 +252,7 @@ class Prefix:
 
     def _sealer_of_mine(self) -> Sealer:
         if self._sealer is None:
-            self._sealing = Session(self.site.fs, self.site.layout)
+            self._sealing = Session(self.site)
             self._sealer = Sealer(self.site, self._sealing, self.library)
         return self._sealer
 

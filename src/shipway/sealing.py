@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 from shipway.errors import ConflictError, ShipwayError, UsageError
 from shipway.fs.found import look
 from shipway.fs.mount import folds_case
-from shipway.model.entry import DIRECTORY, FILE, Manifest, join
+from shipway.fs.tree import make_directories
+from shipway.model.entry import DIRECTORY, FILE, LINK, Manifest, join, manifest_of
 from shipway.model.facts import Installed
 from shipway.model.planning import Note
 from shipway.prefix.layout import STATE
@@ -127,7 +127,7 @@ class Sealer:
             jobs=self.site.options.jobs,
             constant_times=_constant_times(),
         )
-        Path(request.destination).parent.mkdir(exist_ok=True)
+        make_directories(os.path.dirname(request.destination), self.site.shared_mode(0o755), self.site.fs.mkdir)
         return request, notes
 
     def _refuse_place(self, tree: str, source: str) -> None:
@@ -189,7 +189,9 @@ class Sealer:
     # -- the image -------------------------------------------------------------------------------------------
 
     def _named(self, staged: Staged, request: SealRequest, scanned: Scanned, notes: list[Note]) -> Image:
-        """Add bytecode, then give the image its name in the store."""
+        """Share the image with the prefix's group, add bytecode, then give it its name in the store."""
+        if self.site.options.group is not None:
+            scanned = replace(scanned, manifest=self._shared(request.destination, scanned.manifest))
         manifest, more, python = self._with_bytecode(staged, request, scanned)
         image = self._image(staged, manifest, [*notes, *more], python)
         self._store(staged, request, image.package.image, manifest)
@@ -215,6 +217,23 @@ class Sealer:
             self.site.fs.take(kept, beside)
             self.site.fs.take(made, kept)
             self.site.fs.remove_tree(beside)
+
+    def _shared(self, tree: str, manifest: Manifest) -> Manifest:
+        """Give an image's files and directories the modes of a prefix that a group shares."""
+        listings = {
+            path: [e if e.kind == LINK else e._replace(mode=self.site.shared_mode(e.mode)) for e in d.entries.values()]
+            for path, d in manifest.directories.items()
+        }
+        group = self.site.options.group
+        assert group is not None
+        shared = manifest_of(listings)
+        self.site.fs.chown(tree, -1, group)
+        self.site.fs.chmod(tree, self.site.shared_mode(0o755))
+        for path, entry in shared.walk():
+            self.site.fs.chown(f"{tree}/{path}", -1, group)
+            if entry.kind != LINK:
+                self.site.fs.chmod(f"{tree}/{path}", entry.mode & ~0o6000)
+        return shared
 
     def _image(self, staged: Staged, manifest: Manifest, notes: list[Note], python: str = "") -> Image:
         files = [entry for entry in manifest.entries() if entry.kind != DIRECTORY]

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import make_tree
-
 from shipway.cli.main import run
+from tests.harness import make_tree
 
 
 @dataclass(frozen=True)

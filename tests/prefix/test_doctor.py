@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
-from harness import make_tree, open_prefix, package
 
 from shipway.fs.lock import FileLock
 from shipway.prefix.database import Database
 from shipway.prefix.doctor import Finding, Level, examine
 from shipway.prefix.layout import Layout
 from shipway.prefix.records import Draft, State
+from tests.harness import make_tree, open_prefix, package
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from harness import make_tree, open_prefix, package
 
 from shipway.prefix.rehome import Mention, Rehomed, rehome
+from tests.harness import make_tree, open_prefix, package
 
 
 @pytest.fixture

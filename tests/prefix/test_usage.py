@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
-from harness import make_tree, open_prefix, package
 
 from shipway.api import Prefix
 from shipway.fs.system import FileSystem
 from shipway.prefix.site import Options
 from shipway.prefix.usage import Part, usage
 from shipway.store.mode import LinkMode
+from tests.harness import make_tree, open_prefix, package
 
 BIG = 1 << 20
 

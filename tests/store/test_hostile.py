@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from shipway.errors import ShipwayError
 from shipway.fs.system import FileSystem
+from shipway.store.compare import compare, strays
 from shipway.store.scan import Survey
 from shipway.store.seal import SealRequest, adopt, copy, scan
 from tests.fs.apart import NOBODY, Apart
@@ -92,6 +94,28 @@ def test_what_becomes_something_else_before_it_is_read_is_told(sealer: Sealer, b
     os.unlink(f"{sealer.stage}/a")
     become(f"{sealer.stage}/a")
     assert details(lambda: survey.read(survey.reader())) == ["a: changed while it was read"]
+
+
+def test_a_directory_that_goes_before_its_files_are_read_is_told_by_each_of_them(sealer: Sealer) -> None:
+    lay(sealer.stage, {"d/a": "1", "d/b": "2", "e/c": "3"})
+    survey = Survey(sealer.request())
+    os.rename(f"{sealer.stage}/d", f"{sealer.area}/d")
+    expected = ["d/a: changed while it was read", "d/b: changed while it was read"]
+    assert details(lambda: survey.read(survey.reader())) == expected
+
+
+def test_a_tree_may_be_as_deep_as_paths_can_be_long(sealer: Sealer, way: str) -> None:
+    deep = "/".join(["d"] * 1500)
+    subprocess.run(["mkdir", "-p", f"{sealer.stage}/{deep}"], check=True)
+    Path(f"{sealer.stage}/{deep}/a").write_text("1")
+    manifest = sealer.seal(way).manifest
+    out = sealer.link_out(manifest)
+    try:
+        assert manifest.entry(f"{deep}/a")
+        assert compare(out, manifest, quick=True) == []
+        assert strays(out, manifest, "") == []
+    finally:
+        subprocess.run(["rm", "-rf", sealer.stage, sealer.image, out], check=True)
 
 
 # -- between scan and adopt ------------------------------------------------------------------------------------------

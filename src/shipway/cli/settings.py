@@ -17,6 +17,7 @@ def options_of(place: Place) -> Options:
     options = Options(
         link=LinkMode(config.link),
         group=_group(config.group, place.file) if config.group else None,
+        umask=0o002 if config.umask is None else config.umask,
         keep=config.keep,
         keep_bytes=config.keep_bytes,
         copied=config.copied,

@@ -65,7 +65,7 @@ def forget(site: Site, number: int) -> Collected:
 
 
 def _collect(site: Site, choose: Callable[[list[Row]], list[Row]]) -> Collected:
-    with Session(site.fs, site.layout) as session:
+    with Session(site) as session:
         lock = site.prefix_lock()
         lock.acquire(wait=site.options.wait, on_wait=site.on_wait)
         try:

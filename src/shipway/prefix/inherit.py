@@ -30,10 +30,10 @@ class Inheritance(NamedTuple):
         return bool(self.acl)
 
 
-def inherited(directory: str) -> Inheritance:
-    """What a live directory passes on to what is created in it."""
+def inherited(directory: str, group: int | None = None) -> Inheritance:
+    """What a live directory passes on to what is created in it; `group` is that of a shared prefix."""
     status = os.stat(directory)
-    gid = status.st_gid if status.st_mode & 0o2000 else None
+    gid = status.st_gid if status.st_mode & 0o2000 else group
     return Inheritance(gid, _attribute(directory, DEFAULT_ACL), _attribute(directory, LABEL))
 
 

@@ -15,6 +15,7 @@ from shipway.errors import ShipwayError
 from shipway.fs.lock import FileLock, is_locked
 from shipway.fs.system import FileSystem
 from shipway.prefix.layout import Layout
+from shipway.prefix.site import Site
 
 ORIGIN = "origin"
 FULL = "full"
@@ -23,15 +24,15 @@ FULL = "full"
 class Session:
     """The staging area `work/TOKEN` and its lock, from `open` to `close`."""
 
-    def __init__(self, fs: FileSystem, layout: Layout) -> None:
-        self._fs = fs
-        self._layout = layout
+    def __init__(self, site: Site) -> None:
+        self._fs = fs = site.fs
+        layout = site.layout
         self.token = os.urandom(8).hex()
         self.area = layout.session(self.token)
-        self._lock = FileLock(layout.session_lock(self.token), what="a session")
+        self._lock = FileLock(layout.session_lock(self.token), site.lock_mode, what="a session")
         self._lock.acquire(wait=0)
-        fs.mkdir(self.area, 0o700)
-        fs.mkdir(self.full, 0o700)
+        fs.mkdir(self.area, site.private_mode)
+        fs.mkdir(self.full, site.private_mode)
         fs.write_file(f"{self.full}/never-empty", b"see FileSystem.can_move\n", 0o600)
 
     @property

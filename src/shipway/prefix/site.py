@@ -26,7 +26,8 @@ CACHE_TAG = (
 class Options:
     """How a prefix is worked on.
 
-    `wait` is how many seconds to wait for a lock (None: for ever).  `group` is the id of a group that shares the prefix.
+    `wait` is how many seconds to wait for a lock (None: for ever).  `group` is the id of a group that shares the prefix; then what its
+    owner may do the group may do too, but for what `umask` takes away.
     `keep` and `keep_bytes` are the undo horizon: so many transactions, and so much in their undo areas.
     `copied` are patterns (fnmatch) of paths that are never linked from the store.
     """
@@ -35,6 +36,7 @@ class Options:
     jobs: int = field(default_factory=lambda: len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
     link: LinkMode = LinkMode.AUTO
     group: int | None = None
+    umask: int = 0o002
     keep: int = 20
     keep_bytes: int = 10 << 30
     copied: tuple[str, ...] = ()
@@ -63,13 +65,29 @@ class Site(NamedTuple):
         pids = [h.pid for h in waiting.holders]
         self.tell("waiting", text, what=waiting.what, pids=pids, seconds=waiting.since)
 
+    def shared_mode(self, mode: int) -> int:
+        """The mode of a file or directory that a package wants, as it is where a group shares the prefix."""
+        if self.options.group is None:
+            return mode
+        return mode | ((mode & 0o700) >> 3 & ~self.options.umask)
+
+    @property
+    def private_mode(self) -> int:
+        """The mode of a directory that only those who commit may look into."""
+        return 0o700 if self.options.group is None else 0o2770
+
+    @property
+    def lock_mode(self) -> int:
+        """The mode of a lock that only those who commit may open."""
+        return 0o600 if self.options.group is None else 0o660
+
     def prefix_lock(self) -> FileLock:
         """The lock of whoever commits."""
-        return FileLock(self.layout.lock, mode=0o660 if self.options.group else 0o600, what=f"{self.layout.root}")
+        return FileLock(self.layout.lock, mode=self.lock_mode, what=f"{self.layout.root}")
 
     def queue_lock(self) -> FileLock:
         """The lock of whoever comes next."""
-        return FileLock(self.layout.queue, mode=0o660 if self.options.group else 0o600, what=f"{self.layout.root}")
+        return FileLock(self.layout.queue, mode=self.lock_mode, what=f"{self.layout.root}")
 
 
 def open_site(
@@ -96,27 +114,33 @@ def open_site(
     database = Database(layout.database, write=write, step=fs.step)
     if write and database.meta("id") is None:
         database.set_meta({"id": os.urandom(16).hex(), "root": real})
+        if options.group is not None:
+            fs.chmod(layout.database, 0o664)
     return Site(layout, database, fs, options, listener)
 
 
 def _make_state(layout: Layout, fs: FileSystem, options: Options) -> None:
+    """Make the state directory; what is in it is made by whoever comes first, and the database last."""
     if os.path.exists(layout.database):
         return
-    shared = 0o2770 if options.group else 0o755
-    above = [layout.live("/".join(STATE.split("/")[: i + 1])) for i in range(len(STATE.split("/")))]
-    for path in above:
+    parts = STATE.split("/")
+    for end in range(len(parts)):
+        _ensure(fs, layout.live("/".join(parts[: end + 1])), 0o755)
+    for path in (layout.images, layout.work, layout.leases):
         _ensure(fs, path, 0o755)
-    for path in (layout.images, layout.work):
-        _ensure(fs, path, shared | 0o755)
     for path in (layout.undo, layout.lost):
-        _ensure(fs, path, 0o700 if not options.group else 0o2770)
-    _ensure(fs, layout.leases, 0o755)
-    if options.group:
-        for path in (layout.state, layout.images, layout.work, layout.undo, layout.lost, layout.leases):
-            fs.chown(path, -1, options.group)
-            fs.chmod(path, 0o2775 if path not in (layout.undo, layout.lost) else 0o2770)
+        _ensure(fs, path, 0o700)
+    if options.group is not None:
+        _share(layout, fs, options.group)
     if not os.path.exists(f"{layout.images}/CACHEDIR.TAG"):
         _once(lambda: fs.write_file(f"{layout.images}/CACHEDIR.TAG", CACHE_TAG, 0o644))
+
+
+def _share(layout: Layout, fs: FileSystem, group: int) -> None:
+    """Give the state directory to a group."""
+    for path in (layout.state, layout.images, layout.work, layout.leases, layout.undo, layout.lost):
+        fs.chown(path, -1, group)
+        fs.chmod(path, 0o2770 if path in (layout.undo, layout.lost) else 0o2775)
 
 
 def _ensure(fs: FileSystem, path: str, mode: int) -> None:

@@ -44,7 +44,10 @@ class Stager:
         """Stage every unit; returns the journal.  Raises ShipwayError with everything that stands in the way."""
         self._refuse_obstacles(units)
         coming = [(seq, unit) for seq, unit in enumerate(units) if unit.verb in (Verb.PLACE, Verb.SWAP)]
-        passed_on = {p: inherited(self.site.layout.live(p)) for p in {parent_of(unit.path) for _, unit in coming}}
+        passed_on = {
+            p: inherited(self.site.layout.live(p), self.site.options.group)
+            for p in {parent_of(unit.path) for _, unit in coming}
+        }
         requests = [r for seq, u in coming for r in self._requests(seq, u, passed_on[parent_of(u.path)])]
         link_all(self.site.fs, requests, self.site.options.jobs)
         for seq, unit in coming:

@@ -49,7 +49,7 @@ class Work:
 
     def plan(self, intent: Intent) -> Plan:
         """The plan alone, for `--dry-run`: nothing is staged, conflicts are in it."""
-        with Session(self.site.fs, self.site.layout) as session:
+        with Session(self.site) as session:
             return ChangePlanner(self.site, session, self.library, intent).preview()
 
     def check(self, intent: Intent) -> None:
@@ -60,7 +60,7 @@ class Work:
 
     def run(self, intent: Intent, reason: str, *, undoes: int = 0) -> Outcome:
         """Carry an intent out.  Raises ConflictError, LockedError or ShipwayError with the prefix unchanged."""
-        with Session(self.site.fs, self.site.layout) as session:
+        with Session(self.site) as session:
             planner = ChangePlanner(self.site, session, self.library, intent)
             return self.carry_out(session, Request(planner, partial(self._register, session.token), reason, undoes))
 

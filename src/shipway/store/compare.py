@@ -14,7 +14,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from shipway.fs.hashing import hash_file
-from shipway.model.derived import CACHE_DIRECTORY, is_derived, sources_of
+from shipway.model.derived import is_cache_directory, is_derived, sources_of
 from shipway.model.entry import DIRECTORY, FILE, KIND_NAMES, LINK, Entry, Manifest, join, parent_of
 from shipway.store import attributes
 from shipway.store.paths import under
@@ -243,24 +243,26 @@ def _compare_xattrs(entry: Entry, path: str, there: str) -> Iterator[Difference]
         yield Difference(path, MODE, f"without its extended attributes {', '.join(lost)}")
 
 
-def _strays(directory: str, manifest: Manifest, path: str) -> Iterator[str]:
-    listing = manifest.directories.get(path)
-    known = listing.entries if listing else {}
-    with os.scandir(directory) as found:
-        present = {entry.name: entry.is_dir(follow_symlinks=False) for entry in found}
-    for name, is_directory in present.items():
-        at, entry = join(path, name), known.get(name)
-        if not is_directory:
+def _strays(root: str, manifest: Manifest, base: str) -> Iterator[str]:
+    waiting = [(root, base)]
+    while waiting:
+        directory, path = waiting.pop()
+        listing = manifest.directories.get(path)
+        with os.scandir(directory) as found:
+            present = {entry.name: entry.is_dir(follow_symlinks=False) for entry in found}
+        for name, is_directory in present.items():
+            at = join(path, name)
+            entry = listing.entries.get(name) if listing else None
+            if is_directory and (entry is None or entry.kind == DIRECTORY):
+                waiting.append((f"{directory}/{name}", at))
             if entry is None and not _is_derived(at, present, manifest):
                 yield at
-        elif entry is None or entry.kind == DIRECTORY:
-            if entry is None and name != CACHE_DIRECTORY:
-                yield at
-            yield from _strays(f"{directory}/{name}", manifest, at)
 
 
 def _is_derived(path: str, beside: dict[str, bool], manifest: Manifest) -> bool:
-    """Whether an unknown file was derived from something: by its place, or because its source is or was there."""
+    """Whether something unknown was derived: by its place, or because its source is or was there."""
+    if beside[path.rpartition("/")[2]]:
+        return is_cache_directory(path)
     if not is_derived(path):
         return False
     parent = parent_of(path)

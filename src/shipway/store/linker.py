@@ -125,7 +125,7 @@ class Linker:
         path, destination = self.request.path, self.request.destination
         if path in self.manifest.directories:
             own = self.manifest.entry(path) or Entry("", DIRECTORY, ROOT_MODE)
-            self._directories = [("", own), *self._below(path, "")]
+            self._directories = [("", own), *self._below()]
             self.fs.mkdir(destination, own.mode | OWNER)
         elif self.manifest.entry(path) is None:
             raise FileNotFoundError(errno.ENOENT, "is not in the image", path)
@@ -160,11 +160,15 @@ class Linker:
         self.done.lost += [f"{join(self.request.path, path)}: {text}" for path, text in refused]
         return self.done
 
-    def _below(self, path: str, relative: str) -> Iterator[tuple[str, Entry]]:
-        for entry in self.manifest.directories[path].entries.values():
-            if entry.kind == DIRECTORY:
-                yield join(relative, entry.name), entry
-                yield from self._below(join(path, entry.name), join(relative, entry.name))
+    def _below(self) -> Iterator[tuple[str, Entry]]:
+        """All directories below the destination, relative to it."""
+        waiting = [""]
+        while waiting:
+            path = waiting.pop()
+            for entry in self.manifest.directories[self._in_manifest(path)].entries.values():
+                if entry.kind == DIRECTORY:
+                    waiting.append(join(path, entry.name))
+                    yield waiting[-1], entry
 
     def _in_manifest(self, relative: str) -> str:
         return join(self.request.path, relative) if relative else self.request.path

@@ -26,7 +26,7 @@ _TEXT = 8_000
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _QUIET = _FLAGS | getattr(os, "O_NOATIME", 0)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_GONE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENODATA})
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENODATA})
 
 
 class Chunk(NamedTuple):
@@ -110,13 +110,17 @@ class Reader:
         self.owner = owner
 
     def read(self, chunks: Sequence[Chunk]) -> list[Rows]:
-        """The rows of each chunk.  Raises OSError only if a directory cannot be opened."""
+        """The rows of each chunk."""
         return [self._read_chunk(chunk) for chunk in chunks]
 
     def _read_chunk(self, chunk: Chunk) -> Rows:
         rows: list[_Row] = []
         odd: list[Odd] = []
-        directory = os.open(under(self.source, chunk.path), _DIRECTORY)
+        try:
+            directory = os.open(under(self.source, chunk.path), _DIRECTORY)
+        except OSError as error:
+            odd += [Odd(number, problem=_problem(error)) for number in range(len(chunk.names))]
+            return _packed(chunk, [_NOTHING] * len(chunk.names), odd)
         try:
             for name in chunk.names:
                 try:
@@ -126,18 +130,7 @@ class Reader:
                     rows.append(_NOTHING)
         finally:
             os.close(directory)
-        modes, sizes, mtimes, ctimes, inodes, digests = zip(*rows, strict=True)
-        listing = _listing(chunk.names, modes, digests) if chunk.whole and not odd else ""
-        return Rows(
-            array("H", modes),
-            array("q", sizes),
-            array("q", mtimes),
-            array("q", ctimes),
-            array("Q", inodes),
-            b"".join(digests),
-            odd,
-            listing,
-        )
+        return _packed(chunk, rows, odd)
 
     def _read_file(self, directory: int, name: str, chunk: Chunk, odd: list[Odd], number: int) -> _Row:
         """One file; the status comes first, so whoever changes the file later is found out by comparing it again."""
@@ -218,6 +211,21 @@ class _Search:
         data = self._tail + data
         self.found = any(needle in data for needle in self._needles)
         self._tail = data[-self._overlap :] if self._overlap else b""
+
+
+def _packed(chunk: Chunk, rows: Sequence[_Row], odd: Sequence[Odd]) -> Rows:
+    modes, sizes, mtimes, ctimes, inodes, digests = zip(*rows, strict=True)
+    listing = _listing(chunk.names, modes, digests) if chunk.whole and not odd else ""
+    return Rows(
+        array("H", modes),
+        array("q", sizes),
+        array("q", mtimes),
+        array("q", ctimes),
+        array("Q", inodes),
+        b"".join(digests),
+        odd,
+        listing,
+    )
 
 
 def _listing(names: Sequence[str], modes: Sequence[int], digests: Sequence[bytes]) -> str:

@@ -1,0 +1,203 @@
+"""The pages say what is there: every command and option, every key, table and method, and every link leads somewhere."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from shipway.api import Prefix
+from shipway.cli.group import COMMANDS, group
+from shipway.cli.options import GlobalOption
+from shipway.errors import CONFLICT, FAILED, INTERRUPTED, LOCKED, USAGE
+from shipway.model.config import KEYS
+from shipway.prefix import schema
+from shipway.prefix.records import State
+
+HOME = Path(__file__).parent.parent
+DOCS = HOME / "docs"
+PAGES = [*sorted(DOCS.rglob("*.md")), HOME / "README.md", HOME / "CONTRIBUTING.md", HOME / "CHANGELOG.md"]
+INVARIANTS = [f"I{number}" for number in range(1, 12)]
+EVERYWHERE = "Options of every command"
+
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
+OPTION = re.compile(r"`(--?[A-Za-z0-9][\w-]*)")
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(HOME))
+
+
+def prose(page: Path) -> str:
+    """A page without its code: neither indented blocks nor fenced ones hold links or headings."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return "\n".join(line for line in text.splitlines() if not line.startswith("    "))
+
+
+def sections(page: Path) -> dict[str, str]:
+    """What stands under each heading, whatever its level."""
+    parts = re.split(r"^#+ +(.*)$", prose(page), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as forges make them."""
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in sections(page)}
+
+
+def rows(text: str) -> Iterator[list[str]]:
+    """The cells of every table row, without the line between heading and body."""
+    for line in text.splitlines():
+        if line.startswith("|") and not re.fullmatch(r"[|\s:-]+", line):
+            yield [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def first_cells(text: str) -> str:
+    return "\n".join(cells[0] for cells in rows(text))
+
+
+# -- links -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_relative_link_leads_to_a_file_and_a_heading_of_it(page: Path) -> None:
+    broken = []
+    for link in LINK.findall(prose(page)):
+        path, _, anchor = link.partition("#")
+        if re.match(r"[a-z]+:", link):
+            continue
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_the_index_leads_to_every_page() -> None:
+    linked = {(DOCS / link.partition("#")[0]).resolve() for link in LINK.findall((DOCS / "README.md").read_text())}
+    pages = {page.resolve() for page in DOCS.rglob("*.md")} - {(DOCS / "README.md").resolve()}
+    assert pages - linked == set()
+
+
+# -- commands ----------------------------------------------------------------------------------------------------
+
+
+def reference() -> dict[str, str]:
+    return sections(DOCS / "reference/commands.md")
+
+
+def command_of(name: str) -> click.Command:
+    found = group.get_command(click.Context(group), name)
+    assert found is not None
+    return found
+
+
+def names_of(options: list[click.Option]) -> set[str]:
+    return {name for option in options for name in (*option.opts, *option.secondary_opts)}
+
+
+def own_options(command: click.Command) -> list[click.Option]:
+    return [p for p in command.params if isinstance(p, click.Option) and not isinstance(p, GlobalOption)]
+
+
+def test_every_command_has_a_section_and_every_section_a_command() -> None:
+    described = {title.removeprefix("shipway ") for title in reference() if title.startswith("shipway ")}
+    assert described == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_has_the_options_that_are_described(name: str) -> None:
+    described = set(OPTION.findall(first_cells(reference()[f"shipway {name}"])))
+    assert described == names_of(own_options(command_of(name)))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_choice_of_an_option_is_described(name: str) -> None:
+    text = reference()[f"shipway {name}"]
+    choices = [option.type.choices for option in own_options(command_of(name)) if isinstance(option.type, click.Choice)]
+    assert [choice for some in choices for choice in some if f"`{choice}`" not in text] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_shown_with_its_arguments(name: str) -> None:
+    page = (DOCS / "reference/commands.md").read_text()
+    usage = page.partition(f"## shipway {name}\n")[2].partition("\n## ")[0]
+    for parameter in command_of(name).params:
+        if isinstance(parameter, click.Argument):
+            assert re.sub(r"[^A-Z]", "", parameter.make_metavar(click.Context(command_of(name)))) in usage
+
+
+def test_the_options_of_every_command_are_described() -> None:
+    described = set(OPTION.findall(first_cells(reference()[EVERYWHERE])))
+    options = [p for p in group.params if isinstance(p, click.Option)]
+    assert described == names_of(options) | {"-h", "--help"}
+
+
+def test_every_exit_code_is_described() -> None:
+    described = {int(cells[0]) for cells in rows(reference()["Exit codes"]) if cells[0].isdigit()}
+    assert described == {0, FAILED, USAGE, CONFLICT, LOCKED, INTERRUPTED}
+
+
+# -- the rest of the reference -------------------------------------------------------------------------------------
+
+
+def test_every_key_of_the_configuration_is_described() -> None:
+    described = set(
+        re.findall(r"`([\w.]+)`", first_cells(sections(DOCS / "reference/configuration.md")["shipway.toml"]))
+    )
+    assert described == set(KEYS)
+
+
+def test_every_method_of_a_prefix_is_described() -> None:
+    described = set(re.findall(r"`(\w+)", first_cells(sections(DOCS / "reference/python-api.md")["Prefix"])))
+    assert described == {name for name in vars(Prefix) if not name.startswith("_")}
+
+
+def test_every_table_and_column_of_the_record_is_described() -> None:
+    database = sqlite3.connect(":memory:")
+    database.executescript(schema.TABLES)
+    text = sections(DOCS / "formats.md")
+    tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    assert tables
+    for table in tables:
+        columns = {row[1] for row in database.execute(f"PRAGMA table_info({table})")}
+        described = set(re.findall(r"`(\w+)`", first_cells(text[table].partition("\n| kind |")[0])))
+        assert described >= columns, table
+    assert f"format version {schema.VERSION}" in (DOCS / "formats.md").read_text()
+    database.close()
+
+
+def test_every_state_of_a_transaction_is_described() -> None:
+    described = set(re.findall(r"`(\w+)`", first_cells(sections(DOCS / "explanation/protocol.md")["States"])))
+    assert described == {state.value for state in State}
+
+
+# -- invariants --------------------------------------------------------------------------------------------------
+
+
+def invariants() -> dict[str, list[str]]:
+    return {
+        cells[0]: cells for cells in rows((DOCS / "explanation/invariants.md").read_text()) if cells[0] in INVARIANTS
+    }
+
+
+@pytest.mark.parametrize("invariant", INVARIANTS)
+def test_an_invariant_names_tests_that_are_there(invariant: str) -> None:
+    tests = TEST.findall(" ".join(invariants()[invariant]))
+    assert tests
+    for file, function in tests:
+        assert (HOME / file).is_file(), file
+        assert not function or f"def {function}(" in (HOME / file).read_text(), f"{file}::{function}"
+
+
+@pytest.mark.parametrize("invariant", INVARIANTS)
+def test_an_invariant_names_modules_that_are_there(invariant: str) -> None:
+    modules = re.findall(
+        r"`((?:api|cli|fs|model|prefix|python|sealing|store)[\w/]*\.py)`", " ".join(invariants()[invariant])
+    )
+    assert modules
+    assert [module for module in modules if not (HOME / "src/shipway" / module).is_file()] == []
