@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -174,6 +178,55 @@ def test_every_table_and_column_of_the_record_is_described() -> None:
 def test_every_state_of_a_transaction_is_described() -> None:
     described = set(re.findall(r"`(\w+)`", first_cells(sections(DOCS / "explanation/protocol.md")["States"])))
     assert described == {state.value for state in State}
+
+
+# -- the tutorial ------------------------------------------------------------------------------------------------
+
+PLACE = "/tmp/first"
+NOT_RUN = ("Keep the world still",)  # waits for a minute, in two terminals
+VARIES = (
+    (re.compile(r"committed in [\d.]+ m?s"), "committed in N ms"),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"), "DATE"),
+)
+
+
+def transcript() -> Iterator[tuple[str, str]]:
+    """The commands of the tutorial, each with the output that is shown."""
+    text = (DOCS / "tutorial.md").read_text().partition("## Two versions")[2]
+    for part in re.split(r"^## ", text, flags=re.MULTILINE):
+        shown = "\n".join(line[4:] for line in part.splitlines() if line.startswith("    "))
+        if not part.startswith(NOT_RUN):
+            for step in re.split(r"^\$ ", shown, flags=re.MULTILINE)[1:]:
+                here, mark, after = step.partition("\nEND\n")
+                command, _, output = (here + mark.rstrip(), "", after) if mark else step.partition("\n")
+                yield command, output.strip()
+
+
+def masked(text: str) -> str:
+    for pattern, word in VARIES:
+        text = pattern.sub(word, text)
+    return text.strip()
+
+
+def test_the_tutorial_s_commands_say_what_it_shows(tmp_path: Path) -> None:
+    tool = tmp_path / "shipway"
+    tool.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m shipway "$@"\n')
+    tool.chmod(0o755)
+    place = tmp_path / "first"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SHIPWAY_")},
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PYTHONPATH": str(HOME / "src"),
+    }
+    steps = list(transcript())
+    mark = "-- next --"
+    script = "exec 2>&1\n" + "".join(f"{command}\necho; echo {shlex.quote(mark)}\n" for command, _ in steps)
+    done = subprocess.run(
+        ["bash"], input=script.replace(PLACE, str(place)), env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    outputs = [masked(output) for output in done.stdout.replace(str(place), PLACE).split(mark)]
+    assert len(steps) > 30
+    assert list(zip([c for c, _ in steps], outputs, strict=False)) == [(c, masked(shown)) for c, shown in steps]
 
 
 # -- invariants --------------------------------------------------------------------------------------------------

@@ -267,8 +267,10 @@ def _constant_times() -> frozenset[int]:
 
 def _remarks(staged: Staged, scanned: Scanned) -> list[Note]:
     notes = [Note("dropped", dropped.path, dropped.why) for dropped in scanned.dropped]
-    if not staged.allow_stage_paths:
-        notes += [Note("stage path", path, text) for path, text in scanned.warnings]
+    for path, text in scanned.warnings:
+        named = text.startswith("names the stage")
+        if not (named and staged.allow_stage_paths):
+            notes.append(Note("stage path" if named else "attributes", path, text))
     return notes
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from shipway.errors import CONFLICT
-from tests.cli.shop import Plain, Shop
+from tests.cli.shop import Shop
+from tests.prefix.strangers import as_nobody, needs_root, open_place
 
 
 def test_success_is_one_sentence_on_stdout(shop: Shop) -> None:
@@ -199,10 +199,17 @@ def test_both_rename_modes_do_the_same(shop: Shop) -> None:
     assert "--rename-mode" not in shop("merge", "--help").out
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_who_may_not_write_is_told(shop: Shop, shipway: Plain, tmp_path: Path) -> None:
-    shop.root.chmod(0o555)
-    ran = shop("merge", str(shop.stage({"bin/x": "1"})), "--name", "gmp", "--version", "1")
-    shop.root.chmod(0o755)
-    assert ran.code == 1
-    assert "may not write" in ran.err
+@needs_root
+def test_who_may_not_write_still_gets_answers_and_is_told_what_else_he_cannot(tmp_path: Path) -> None:
+    with open_place() as place:
+        (place / "site").mkdir()
+        (place / "stages").mkdir()
+        shop = Shop(place / "site", place / "stages")
+        shop.merge({"bin/x": "1"})
+        tree = str(shop.stage({"bin/x": "2"}))
+
+        assert as_nobody(lambda: len(shop("list", "--json").json)) == 1
+        assert as_nobody(lambda: shop("verify").code) == 0
+        assert as_nobody(lambda: shop("merge", tree, "--name", "gmp", "--version", "2").code) == 1
+        assert as_nobody(lambda: int("may not write" in shop("remove", "gmp").err)) == 1
+        assert as_nobody(lambda: int("hint: " in shop("exec", "true").err)) == 1

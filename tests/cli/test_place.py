@@ -54,6 +54,11 @@ def test_a_prefix_is_configured_by_the_nearest_file_that_names_it_else_by_its_ow
     assert find(str(shop.root)).config.jobs == 2
 
 
+def test_a_working_directory_that_is_gone_is_no_matter(shop: Shop) -> None:
+    Path.cwd().rmdir()
+    assert shop("list").code == 0
+
+
 def test_a_file_that_is_wrong_stops_everything_with_2(shop: Shop) -> None:
     (shop.root / "shipway.toml").write_text("jobs = 0\nfoo = 1\n")
     ran = shop("list")

@@ -27,7 +27,7 @@ class Place(NamedTuple):
 
 def find(given: str, given_by: str = "") -> Place:
     """The prefix; `given` is that of -p or of SHIPWAY_PREFIX, as `given_by` says.  Raises UsageError if there is none."""
-    near = nearest(Path.cwd())
+    near = _near()
     if given:
         return _configured(given, given_by, near)
     if near is not None and near.prefix:
@@ -41,10 +41,18 @@ def find(given: str, given_by: str = "") -> Place:
     )
 
 
+def _near() -> Place | None:
+    """The nearest shipway.toml; none where the working directory is gone."""
+    try:
+        return nearest(Path.cwd())
+    except FileNotFoundError:
+        return None
+
+
 def nearest(start: Path) -> Place | None:
-    """The nearest shipway.toml in a directory or above it.  `prefix` is "" if it names none."""
+    """The nearest shipway.toml in a directory or above it, as far as one may look.  `prefix` is "" if it names none."""
     for directory in (start, *start.parents):
-        if (directory / FILE).is_file():
+        if os.path.isfile(directory / FILE):
             return read(directory / FILE)
     return None
 
@@ -64,5 +72,5 @@ def _configured(prefix: str, source: str, near: Place | None) -> Place:
     if near is not None and near.prefix and os.path.realpath(near.prefix) == os.path.realpath(prefix):
         return Place(prefix, source, near.config, near.file)
     own = Path(prefix, FILE)
-    found = read(own) if own.is_file() else Place(prefix)
+    found = read(own) if os.path.isfile(own) else Place(prefix)
     return Place(prefix, source, found.config, found.file)

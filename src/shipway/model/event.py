@@ -10,7 +10,7 @@ class Event(NamedTuple):
     """Something that happened.  `kind` is one word; `text` a sentence for people; `data` for machines.
 
     Kinds: "phase" (a step of the work begins), "waiting" (for a lock), "committed" (the transaction `number` stands, whatever
-    happens now), "recovered", "unfinished" and "stuck" (somebody has to see to it), "note" (to be told), "timing".
+    happens now), "recovered", "unfinished" and "stuck" (somebody has to see to it), "note" (to be told).
     """
 
     kind: str

@@ -11,6 +11,7 @@ from shipway.model.claims import SETTLED, Outcome, Path, settle
 from shipway.model.derived import CACHE_DIRECTORY, bytecode_of, is_derived
 from shipway.model.entry import DIRECTORY, FILE, KIND_NAMES, LINK, Entry, join, parent_of
 from shipway.model.facts import (
+    ACCEPTED,
     BACKUP,
     CONTEST,
     KEPT,
@@ -227,6 +228,7 @@ class Leaves:
     def _next_version(self, at: Path, before: Claim, after: Claim, seen: Seen | None) -> None:
         """A path that stays, with other content."""
         restored = self._past.restore.get(at.path)
+        self._forget_accepted(after.owner, at.path)
         if seen is None:
             self.note("missing", at.path, "was gone, is put back")
             return self._coming(Unit(Verb.PLACE, at.path, FILE), after, restored)
@@ -318,6 +320,23 @@ class Leaves:
         wish = self._wishes.get(owner)
         if wish and path in wish.overrides:
             self.change(FactChange(OVERRIDE, override_key(owner, path), wish.overrides[path].encode(), None))
+
+    def _forget_accepted(self, owner: str, path: str) -> None:
+        """Metadata that was taken as wanted holds as long as the file stays what it is."""
+        wish = self._wishes.get(owner)
+        if wish and path in wish.overrides and wish.overrides[path].why == ACCEPTED:
+            self._forget_override(owner, path)
+
+    def forget_accepted_below(self, path: str) -> None:
+        """The same for everything in a directory that goes as one."""
+        for wish in self._request.wishes:
+            for at in wish.overrides:
+                if at == path or at.startswith(path + "/"):
+                    self._forget_accepted(wish.identity, at)
+
+    def accept_mode(self, owner: str, path: str, entry: Entry, mode: int) -> None:
+        """A directory that stays keeps its mode, whatever a new version of its package would have it."""
+        self._set_override(owner, path, Override(ACCEPTED, entry._replace(mode=mode)))
 
     def _entry_of(self, path: str, seen: Seen) -> Entry:
         digest = self._disk.digest(path) if seen.kind == FILE else ""

@@ -111,9 +111,8 @@ class _Planner:
 
     def _replace(self, at: Path) -> None:
         """A directory of the old version and of the new one."""
-        self._warn_of_modes(at.path, at.new, at.old[0])
         if self.record.foreign(at.path) is not None:
-            return self.descend(at.path, "it was there before any package")
+            return self._keep_directory(at, "it was there before any package")
         only = self._only_change(at)
         if only:
             return self.descend(at.path, f"nothing but {only} changes in it")
@@ -124,9 +123,18 @@ class _Planner:
             return self._in_the_way(at, f"a {_kind_name(seen.kind)} lies where the package's directory was")
         reason = self._why_not(at.path) or ("" if self.disk.exchange else "no exchange on this file system")
         if reason:
-            return self.descend(at.path, reason)
+            return self._keep_directory(at, reason)
         self.leaves.look_for_shadows(at)
         return self._unit(Verb.SWAP, at)
+
+    def _keep_directory(self, at: Path, reason: str) -> None:
+        """A directory that stays while what is in it changes: it keeps its mode, which is the one expected from now on."""
+        present = at.old[0].entry.mode
+        self._warn_of_modes(at.path, at.new, at.old[0])
+        for claim in at.new:
+            if claim.entry.mode != present:
+                self.leaves.accept_mode(claim.owner, at.path, claim.entry, present)
+        self.descend(at.path, reason)
 
     def _make(self, at: Path) -> None:
         """A directory that no version had before, where there may be something all the same."""
@@ -207,6 +215,7 @@ class _Planner:
         kind = at.new[0].entry.kind if at.new else DIRECTORY
         sources = tuple(Source(claim.image, at.path) for claim in at.new)
         replaces = tuple(Source(claim.image, at.path) for claim in at.old)
+        self.leaves.forget_accepted_below(at.path)
         self.leaves.add(Unit(verb, at.path, kind, sources, replaces, why=self.leaves.why))
         if verb is Verb.SWAP and not self.disk.exchange:
             self.leaves.note("exception", at.path, "changes its kind without an exchange: absent for an instant")

@@ -50,7 +50,9 @@ class ChangePlanner:
             made = self._plan(installed)
             assert not made.shadowed, "an image given other times still shadows"
         changes = (*self._installed_changes(installed, made), *made.changes)
-        return Planned(made, changes, self.intent.exclusive)
+        touched = [*(installed.get(identity) for identity in self.intent.targets), *self.intent.targets.values()]
+        exclusive = self.intent.exclusive or any(package is not None and package.exclusive for package in touched)
+        return Planned(made, changes, exclusive)
 
     def preview(self) -> Plan:
         """The plan alone, from images that need not be in the store yet."""

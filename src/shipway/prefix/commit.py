@@ -36,6 +36,7 @@ from typing import NamedTuple
 from shipway.errors import ConflictError, ShipwayError, StuckError
 from shipway.fs.found import identity
 from shipway.fs.lock import FileLock
+from shipway.model.entry import parent_of
 from shipway.model.facts import INSTALLED, FactChange, Installed
 from shipway.model.planning import Conflict, Note, Plan
 from shipway.model.unit import Verb
@@ -66,6 +67,10 @@ class Planned(NamedTuple):
     def moves(self) -> frozenset[str]:
         """The packages whose files move: those that were installed before."""
         return frozenset(c.key for c in self.changes if c.kind == INSTALLED and c.old is not None)
+
+    def needs_no_more_than(self, other: Planned) -> bool:
+        """Whether whoever cleared the way for another plan has cleared it for this one."""
+        return self.moves <= other.moves and self.exclusive <= other.exclusive
 
     @property
     def is_nothing(self) -> bool:
@@ -128,11 +133,12 @@ class Committer:
     def _round(self, request: Request, held: ExitStack, *, ticket: bool) -> Committed | None:
         """One try; None if somebody else committed meanwhile, so that the plan is stale."""
         queue = self.site.queue_lock()
-        if ticket:
-            self._clear_way(request.plan(), held)
+        cleared = request.plan() if ticket else None
+        if cleared is not None:
+            self._clear_way(cleared, held)
             self._acquire(queue, held)
         prepared = self._prepare(request)
-        if prepared is None:
+        if prepared is None or (cleared is not None and not prepared.planned.needs_no_more_than(cleared)):
             return None
         held.callback(self._forget, prepared)
         if prepared.planned.is_nothing:
@@ -199,7 +205,8 @@ class Committer:
             stager = Stager(site, self.session, mode, self.library, frozenset(self.library.fresh))
             prepared.steps = stager.stage(planned.plan.units, planned.plan.overlays)
             request.register(planned)
-            site.fs.sync(descriptor)
+            images = [site.layout.image(name) for name in self.library.fresh]
+            site.sync(descriptor, [self.session.area, *images], [site.layout.images, site.layout.work])
         finally:
             os.close(descriptor)
         draft = Draft(self.session.token, request.reason, mode, request.undoes, planned.changes, prepared.steps)
@@ -284,7 +291,7 @@ class Committer:
             if row.state is State.APPLIED and any(_overlap(s.unit.path, paths) for s in site.database.steps(row.ref)):
                 descriptor = site.fs.open_for_sync(site.layout.state)
                 try:
-                    site.fs.sync(descriptor)
+                    site.sync(descriptor, (), {site.layout.live(parent_of(path)) for path in paths})
                 finally:
                     os.close(descriptor)
                 return

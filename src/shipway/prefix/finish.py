@@ -14,16 +14,17 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from shipway.fs.found import DIRECTORY, LINK, list_directory, look
+from shipway.fs.found import DIRECTORY, FILE, LINK, list_directory, look
 from shipway.fs.tree import make_directories
 from shipway.model.derived import bytecode_of, is_derived
-from shipway.model.entry import Manifest, join, parent_of
+from shipway.model.entry import Entry, Manifest, join, parent_of
 from shipway.model.planning import Note
 from shipway.model.unit import Verb
 from shipway.prefix.journal import Journal
 from shipway.prefix.layout import saved, staged
 from shipway.prefix.records import Step
 from shipway.prefix.site import Site
+from shipway.store.attributes import CAPABILITY
 from shipway.store.compare import changed, strays
 
 SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
@@ -52,7 +53,8 @@ class Finisher:
             sweep_bytecode(site, steps)
             size = self._size(steps)
             kept = self._put_away(steps)
-            site.fs.sync(descriptor)
+            parents = {site.layout.live(parent_of(step.unit.path)) for step in steps}
+            site.sync(descriptor, (), [*parents, site.layout.undo, site.layout.work, self.journal.area])
         finally:
             os.close(descriptor)
         site.database.finish(self.ref, "kept" if kept else "none", size if kept else (0, 0), self.changed)
@@ -73,8 +75,8 @@ class Finisher:
             return
         if found.kind == DIRECTORY:
             self._look_through_directory(step, there)
-        elif found.mode & SPECIAL_BITS:
-            self.site.fs.chmod(there, found.mode & ~SPECIAL_BITS)
+        else:
+            self._disarm_one(there)
 
     def _look_through_directory(self, step: Step, there: str) -> None:
         manifests = [self.journal.manifest(s.image).subtree(s.path) for s in step.unit.replaces]
@@ -88,13 +90,20 @@ class Finisher:
             self._disarm(there, manifest)
 
     def _disarm(self, there: str, manifest: Manifest) -> None:
-        """Old programs with setuid must not stay usable in the undo area (I11)."""
-        if not any(entry.mode & SPECIAL_BITS for entry in manifest.entries()):
+        """Old programs with setuid or capabilities must not stay usable in the undo area (I11)."""
+        if any(_is_armed(entry) for entry in manifest.entries()):
+            for path, entry in manifest.files():
+                if _is_armed(entry):
+                    self._disarm_one(f"{there}/{path}")
+
+    def _disarm_one(self, path: str) -> None:
+        found = look(path)
+        if found is None or found.kind != FILE:
             return
-        for path, entry in manifest.files():
-            found = look(f"{there}/{path}") if entry.mode & SPECIAL_BITS else None
-            if found is not None and found.mode & SPECIAL_BITS:
-                self.site.fs.chmod(f"{there}/{path}", found.mode & ~SPECIAL_BITS)
+        if found.mode & SPECIAL_BITS:
+            self.site.fs.chmod(path, found.mode & ~SPECIAL_BITS)
+        if CAPABILITY in os.listxattr(path, follow_symlinks=False):
+            self.site.fs.remove_xattr(path, CAPABILITY)
 
     def _give_back(self, path: str, taken: str) -> None:
         """A stray returns to its name; where that is taken by now it goes to lost+found."""
@@ -140,6 +149,12 @@ class Finisher:
                 sizes = [e.size for e in below] + ([entry.size] if entry else [])
                 size, inodes = size + sum(sizes), inodes + len(sizes)
         return size, inodes
+
+
+def _is_armed(entry: Entry) -> bool:
+    return entry.kind == FILE and (
+        bool(entry.mode & SPECIAL_BITS) or any(name == CAPABILITY for name, _ in entry.xattrs)
+    )
 
 
 def sweep_bytecode(site: Site, steps: Iterable[Step]) -> None:

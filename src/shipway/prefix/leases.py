@@ -50,6 +50,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from shipway.errors import LockedError, ShipwayError
+from shipway.fs.found import look
 from shipway.fs.lock import FileLock, Waiting, is_locked
 from shipway.fs.system import FileSystem
 from shipway.model.lease import ALL, INTENT, LEASE, Deadlock, Party, arrival, in_the_way
@@ -234,10 +235,18 @@ class _Room:
     def mutex(self) -> Iterator[None]:
         """Nobody else arrives, or looks around, inside."""
         left = self._patience.left()
+        self._open_up(f"{self._directory}/{MUTEX}")
         lock = FileLock(f"{self._directory}/{MUTEX}", self._mode, "the list of leases")
         self._acquire(lock, wait=None if left is None else max(left, _MUTEX_WITHIN), shared=False)
         with lock:
             yield
+
+    def _open_up(self, path: str) -> None:
+        """Make an older mutex as open as its directory is by now: an administrator may have given that to a group."""
+        found = look(path)
+        if found is not None and found.mode != self._mode and found.uid == os.geteuid():
+            self._fs.chown(path, -1, os.stat(self._directory).st_gid)
+            self._fs.chmod(path, self._mode)
 
     def living(self) -> list[Party]:
         """Everybody who is here.  Files of the dead are removed.  Under the mutex."""

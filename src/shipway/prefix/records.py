@@ -14,7 +14,7 @@ from shipway.model.unit import Source, Unit, Verb
 
 
 class State(StrEnum):
-    """Where a transaction stands (I3).  Only `done`, `undone` and `failed` ask for nothing more."""
+    """Where a transaction stands (I3).  Only `done` and `undone` ask for nothing more."""
 
     PREPARED = "prepared"
     COMMITTING = "committing"

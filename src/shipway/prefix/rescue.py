@@ -9,7 +9,9 @@ Shipway needs nothing but the standard library, so any Python of the right versi
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,12 +35,20 @@ def pin(site: Site, units: Sequence[Unit]) -> bool:
     own = [path for path in _own_paths(site.layout.root) if _is_touched(path, units)]
     if not own:
         return False
+    _load_all()
     target = f"{site.layout.state}/rescue"
     site.fs.remove_tree(target)
     site.fs.mkdir(target, 0o755)
     _copy(site, str(Path(shipway.__file__).parent), f"{target}/shipway")
     site.fs.write_file(f"{target}/recover", SCRIPT, 0o755)
     return True
+
+
+def _load_all() -> None:
+    """Load all of Shipway: after the commit point its files may be another version's, or gone."""
+    for found in pkgutil.walk_packages(shipway.__path__, "shipway."):
+        if not found.name.endswith(("__main__", "compile_script")):
+            importlib.import_module(found.name)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -11,13 +11,15 @@ import os
 from pathlib import Path
 from typing import Self
 
-from shipway.errors import ShipwayError
+from shipway.errors import LockedError, ShipwayError
 from shipway.fs.lock import FileLock, is_locked
 from shipway.fs.system import FileSystem
 from shipway.prefix.layout import Layout
 from shipway.prefix.site import Site
 
 ORIGIN = "origin"
+PATIENCE = 10.0
+"""Seconds; a new session's lock may be held for an instant by somebody who looks whether it is alive."""
 FULL = "full"
 
 
@@ -30,7 +32,7 @@ class Session:
         self.token = os.urandom(8).hex()
         self.area = layout.session(self.token)
         self._lock = FileLock(layout.session_lock(self.token), site.lock_mode, what="a session")
-        self._lock.acquire(wait=0)
+        self._lock.acquire(wait=PATIENCE)
         fs.mkdir(self.area, site.private_mode)
         fs.mkdir(self.full, site.private_mode)
         fs.write_file(f"{self.full}/never-empty", b"see FileSystem.can_move\n", 0o600)
@@ -85,14 +87,27 @@ def sweep(fs: FileSystem, layout: Layout, needed: frozenset[str], used_images: f
     kept = {layout.image(name) for name in used_images}
     for name in sorted(os.listdir(layout.work)):
         token = name.removesuffix(".lock")
-        if token in needed or is_alive(layout, token):
+        lock = FileLock(layout.session_lock(token), what="a session")
+        if token in needed or not _obtained(lock):
             continue
-        area = layout.session(token)
-        if os.path.isdir(area):
-            told += _give_back(fs, area, kept)
-            fs.remove_tree(area)
-        Path(layout.session_lock(token)).unlink(missing_ok=True)
+        try:
+            area = layout.session(token)
+            if os.path.isdir(area):
+                told += _give_back(fs, area, kept)
+                fs.remove_tree(area)
+            Path(lock.path).unlink(missing_ok=True)
+        finally:
+            lock.release()
     return told
+
+
+def _obtained(lock: FileLock) -> bool:
+    """Whether a session is dead: its lock is ours now, so that one just being born makes itself another."""
+    try:
+        lock.acquire(wait=0)
+    except LockedError:
+        return False
+    return True
 
 
 def _give_back(fs: FileSystem, area: str, kept: set[str]) -> list[str]:

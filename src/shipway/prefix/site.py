@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from shipway.errors import ShipwayError, UsageError
+from shipway.fs.found import everything
 from shipway.fs.lock import FileLock, Waiting
+from shipway.fs.mount import syncfs_reports_errors
+from shipway.fs.pool import run
 from shipway.fs.system import FileSystem
 from shipway.model.event import Event, Listener, silent
 from shipway.prefix.database import Database
@@ -81,6 +84,17 @@ class Site(NamedTuple):
         """The mode of a lock that only those who commit may open."""
         return 0o600 if self.options.group is None else 0o660
 
+    def sync(self, descriptor: int, trees: Iterable[str], directories: Iterable[str]) -> None:
+        """Have on disk what was written: the file system at once, and where that cannot be relied on each file too.
+
+        `trees` are what was written, `directories` those in which names changed.  Errors are raised.
+        """
+        self.fs.sync(descriptor)
+        if not syncfs_reports_errors(self.layout.state):
+            written = [p for tree in trees for p in everything(tree) if not os.path.islink(p)]
+            for _ in run(self.fs.flush, [*written, *filter(os.path.isdir, directories)], self.options.jobs):
+                pass
+
     def prefix_lock(self) -> FileLock:
         """The lock of whoever commits."""
         return FileLock(self.layout.lock, mode=self.lock_mode, what=f"{self.layout.root}")
@@ -114,8 +128,7 @@ def open_site(
     database = Database(layout.database, write=write, step=fs.step)
     if write and database.meta("id") is None:
         database.set_meta({"id": os.urandom(16).hex(), "root": real})
-        if options.group is not None:
-            fs.chmod(layout.database, 0o664)
+        fs.chmod(layout.database, 0o644 if options.group is None else 0o664)
     return Site(layout, database, fs, options, listener)
 
 

@@ -39,6 +39,7 @@ class Stager:
     mode: str
     manifest: Callable[[str], Manifest]
     fresh: frozenset[str]
+    mounts: list[str] | None = None
 
     def stage(self, units: tuple[Unit, ...], overlays: tuple[tuple[str, Source], ...] = ()) -> list[Step]:
         """Stage every unit; returns the journal.  Raises ShipwayError with everything that stands in the way."""
@@ -192,8 +193,15 @@ class Stager:
             return [f"{parent} is {'immutable' if found.immutable else 'append-only'} (see chattr)"]
         if not os.access(parent, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
             return [f"{parent}: no permission to write"]
-        inside = [p for p in mount_points(self.site.layout.root) if parent == p or parent.startswith(p + "/")]
-        return [f"{parent} lies on another file system, mounted at {inside[-1]}"] if inside else []
+        if self._mount_of(parent) != self._mount_of(self.site.layout.work):
+            return [f"{parent} lies on another file system than {self.site.layout.state}, mounted there"]
+        return []
+
+    def _mount_of(self, path: str) -> str:
+        """The mount point inside the prefix that a path lies on, or "" where it is the prefix's own."""
+        if self.mounts is None:
+            self.mounts = mount_points(self.site.layout.root)
+        return max((p for p in self.mounts if path == p or path.startswith(p + "/")), key=len, default="")
 
     def _immovable(self, unit: Unit) -> list[str]:
         if unit.verb in (Verb.PLACE, Verb.RMDIR):

@@ -6,7 +6,7 @@ several packages share have the mode of whoever came first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from shipway.errors import ShipwayError
@@ -17,6 +17,7 @@ from shipway.model.facts import (
     CONTEST,
     FOREIGN,
     INSTALLED,
+    KEPT,
     OVERRIDE,
     FactChange,
     Installed,
@@ -26,7 +27,7 @@ from shipway.model.facts import (
     encode_owners,
     override_key,
 )
-from shipway.model.planning import Note, Plan
+from shipway.model.planning import Note, Plan, is_configuration
 from shipway.model.unit import Source, Unit, Verb, in_order
 from shipway.prefix.commit import Planned
 from shipway.prefix.database import Database
@@ -68,7 +69,12 @@ def verify(site: Site, names: Sequence[str], *, quick: bool) -> Report:
         expected = expected_of(site.database, package)
         checked += sum(len(directory.entries) for directory in expected.directories.values())
         found = compare(site.layout.root, expected, quick=quick, jobs=site.options.jobs)
-        problems += [_problem(package, d) for d in found if _counts(site, package, d, expected)]
+        users = {p for p, o in overrides_of(site.database, package.identity).items() if o.why == KEPT}
+        problems += [
+            _problem(package, d)
+            for d in found
+            if (d.path not in users or d.problem == "missing") and _counts(site, package, d, expected)
+        ]
     return Report(tuple(problems), checked)
 
 
@@ -138,48 +144,49 @@ def _acceptance(site: Site, package: Installed, path: str, entry: Entry | None, 
 
 
 def plan_repair(site: Site, names: Sequence[str]) -> Planned:
-    """Put back from the images what is missing or changed; what was changed goes to the undo area."""
+    """Put back from the images what is missing or changed; what was changed goes to the undo area.
+
+    What a rename cannot mend is told instead: a directory's mode, a directory where a file was; and configuration that its
+    user changed is his.
+    """
     units: list[Unit] = []
     changes: list[FactChange] = []
     notes: list[Note] = []
     for package in chosen(site.database, names):
-        report = verify(site, [package.identity], quick=False)
-        if report.problems:
+        for problem in verify(site, [package.identity], quick=False).problems:
+            unit = _repair(site, package, problem)
+            if isinstance(unit, Unit):
+                units.append(unit)
+                notes.append(Note("repaired", problem.path, problem.problem))
+            else:
+                notes.append(unit)
+        if any(note.kind == "repaired" for note in notes):
             same = package.encode()
             changes.append(FactChange(INSTALLED, package.identity, same, same))
-            expected = expected_of(site.database, package)
-            units += _repairs(site, package, expected, report.problems)
-            notes += [Note("repaired", p.path, p.problem) for p in report.problems]
-    return Planned(Plan(in_order(_outermost(units)), (), (), tuple(notes), ()), tuple(changes))
+    kept = tuple(changes) if units else ()
+    return Planned(Plan(in_order(_outermost(units)), (), (), tuple(notes), ()), kept)
 
 
-def _repairs(site: Site, package: Installed, expected: Manifest, problems: Iterable[Problem]) -> list[Unit]:
-    overrides = overrides_of(site.database, package.identity)
-    units = []
-    for problem in problems:
-        entry = expected.entry(problem.path)
-        assert entry is not None
-        override = overrides.get(problem.path)
-        source = Source(package.image, override.source if override and override.source else problem.path)
-        live = look(site.layout.live(problem.path))
-        if live is None:
-            units.append(Unit(Verb.PLACE, problem.path, entry.kind, (source,), why="was missing"))
-        elif live.kind == DIRECTORY:
-            _refuse_directory(problem, entry)
-        else:
-            units.append(
-                Unit(Verb.SWAP, problem.path, entry.kind, (source,), keep="changed", why=f"was {problem.problem}")
-            )
-    return units
-
-
-def _refuse_directory(problem: Problem, entry: Entry) -> None:
-    if entry.kind != DIRECTORY:
-        raise ShipwayError(f"{problem.path} is a directory now", hint="move it away, then run `shipway repair` again")
-    raise ShipwayError(
-        f"the mode of the directory {problem.path} differs",
-        hint=f"chmod it back ({entry.mode:04o}), or take it as wanted with `shipway verify --accept`",
-    )
+def _repair(site: Site, package: Installed, problem: Problem) -> Unit | Note:
+    path = problem.path
+    entry = expected_of(site.database, package).entry(path)
+    assert entry is not None
+    override = overrides_of(site.database, package.identity).get(path)
+    source = Source(package.image, override.source if override and override.source else path)
+    live = look(site.layout.live(path))
+    if live is None:
+        return Unit(Verb.PLACE, path, entry.kind, (source,), why="was missing")
+    if live.kind == DIRECTORY and entry.kind == DIRECTORY:
+        return Note(
+            "left", path, f"has another mode: chmod {entry.mode:o} it, or take it with `shipway verify --accept`"
+        )
+    if live.kind == DIRECTORY:
+        return Note("left", path, "is a directory now: move it away, then repair again")
+    if is_configuration(path) and not problem.metadata_only:
+        return Note(
+            "kept", path, "configuration that its user changed is not put back; remove it first if it should be"
+        )
+    return Unit(Verb.SWAP, path, entry.kind, (source,), keep="changed", why=f"was {problem.problem}")
 
 
 def _outermost(units: list[Unit]) -> list[Unit]:

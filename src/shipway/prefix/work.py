@@ -121,6 +121,7 @@ class Work:
             path="",
             destination=self.site.layout.image(name),
             how=LinkMode.COPY,
+            for_image=True,
             trusted=False,
         )
         if not os.path.isdir(request.destination):

@@ -183,10 +183,9 @@ class Reader:
 
     def names_stage(self, data: bytes) -> bool:
         """Whether content is text that holds a path of the stage."""
-        for needle in self.needles:
-            if needle in data:
-                return data.find(b"\0", 0, _TEXT) < 0
-        return False
+        if not self.needles or data.find(b"\0", 0, _TEXT) >= 0:
+            return False
+        return True in [needle in data for needle in self.needles]
 
 
 class _Search:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 
 from shipway.errors import ShipwayError
@@ -155,30 +155,38 @@ class Survey:
 
     def _collect(self, chunk: Chunk, rows: Rows) -> None:
         """Make entries of a chunk's rows; what is odd about some of them comes after."""
-        entries = self._entries(chunk.names, rows)
+        old = self._reference(chunk.at)
+        entries = self._entries(chunk.names, rows, old.entries if old else {})
         for odd in rows.odd:
             self._note(chunk, odd, rows, entries)
         if max(rows.modes) > 0o1777:
             self._stripped += [join(chunk.path, n) for n, e in entries.items() if e.mode & _SETID]
-        old = self._reference(chunk.at)
         vague = bool(self.request.constant_times) or min(rows.mtimes) // times.NANOSECONDS <= times.LAST_CONSTANT
-        retimed = (old is not None or vague) and self._settle(old, entries)
+        retimed = False
+        if old is not None or vague:
+            self._settle(old, entries)
+            retimed = [entry.mtime for entry in entries.values()] != rows.mtimes.tolist()
         self.tree.add(chunk.path, chunk.at, entries, rows.listing)
         self._bytes += sum(rows.sizes)
         shelf = Shelf(chunk.path, chunk.at, chunk.names, rows.inodes, rows.ctimes, rows.mtimes, retimed)
         self._shelves.append(shelf)
 
-    def _entries(self, names: Sequence[str], rows: Rows) -> dict[str, Entry]:
+    def _entries(self, names: Sequence[str], rows: Rows, before: Mapping[str, Entry]) -> dict[str, Entry]:
+        """A row each; what is as `before` has its mtime already, the common case of `_settle`."""
         text = rows.digests.hex()
         known = self._modes
         modes = [known.setdefault(mode, mode) for mode in rows.modes]
         digests = [text[start : start + 64] for start in range(0, len(text), 64)]
+        mtimes: Sequence[int] = rows.mtimes
+        if before:
+            found = zip(map(before.get, names), digests, modes, mtimes, strict=True)
+            mtimes = [o.mtime if o is not None and _is_same(o, digest, mode) else own for o, digest, mode, own in found]
         columns = zip(
             names,
             repeat(FILE),
             modes,
             rows.sizes,
-            rows.mtimes,
+            mtimes,
             digests,
             repeat(""),
             repeat(False),
@@ -198,7 +206,7 @@ class Survey:
             self._warnings.append(Remark(path, "names the stage in its text"))
         self._warnings += [Remark(path, attributes.refusal(name)) for name in odd.lost]
         if odd.xattrs:
-            entries[name] = entries[name]._replace(xattrs=odd.xattrs)
+            entries[name] = entries[name]._replace(xattrs=odd.xattrs, mtime=rows.mtimes[odd.number])
         private = odd.foreign or attributes.has_capability(odd.xattrs)
         if odd.links != 1 or private:
             key = (odd.device, rows.inodes[odd.number])
@@ -209,9 +217,8 @@ class Survey:
     def _reference(self, at: str) -> Directory | None:
         return self.request.reference.directories.get(at) if self.request.reference else None
 
-    def _settle(self, old: Directory | None, entries: dict[str, Entry]) -> bool:
-        """Give entries the mtimes that the rules want; whether any changed."""
-        changed = False
+    def _settle(self, old: Directory | None, entries: dict[str, Entry]) -> None:
+        """Give entries the mtimes that the rules want."""
         constants = self.request.constant_times
         before = old.entries if old else {}
         for name, entry in entries.items():
@@ -223,8 +230,6 @@ class Survey:
             mtime = times.settled((entry,), (other,), constants)
             if mtime != entry.mtime:
                 entries[name] = entry._replace(mtime=mtime)
-                changed = True
-        return changed
 
     def _settle_names(self, names: Sequence[tuple[str, Entry]]) -> int:
         reference = self.request.reference
@@ -280,6 +285,10 @@ class Survey:
             if listing.status.st_uid != owner:
                 return f"{listing.path or '.'} belongs to another user"
         return ""
+
+
+def _is_same(old: Entry, digest: str, mode: int) -> bool:
+    return old.digest == digest and old.mode == mode and old.kind == FILE and not old.xattrs
 
 
 def _shelf_of_links(listing: Listing, links: Sequence[Symlink], *, retimed: bool) -> Shelf:

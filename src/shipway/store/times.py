@@ -40,7 +40,9 @@ def settled(names: Sequence[Entry], references: Sequence[Entry | None], constant
     `references` are the entries at the same paths in the installed version, None where there is none;
     `constants` are times in whole seconds that say nothing, besides those of 1980 and before.
     """
-    first = names[0]
+    first, before = names[0], references[0]
+    if len(names) == 1 and before is not None and before.kind == first.kind and first.same_as(before):
+        return before.mtime
     pairs = [(entry, old) for entry, old in zip(names, references, strict=True) if old is not None]
     kept = next((old.mtime for entry, old in pairs if old.kind == entry.kind and entry.same_as(old)), None)
     taken = [old.mtime for entry, old in pairs if _is_python(entry) and old.digest != entry.digest]
