@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from harness import make_tree, open_prefix, package, snapshot
+
+from tests.harness import make_tree, open_prefix, package, snapshot
 
 EIGHT = 8
 

@@ -12,7 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import (
+
+from shipway.api import Prefix
+from shipway.errors import StuckError
+from shipway.fs.system import RenameMode
+from tests.harness import (
     DIED,
     FINISHED,
     FaultyFileSystem,
@@ -25,10 +29,6 @@ from harness import (
     snapshot,
     versions,
 )
-
-from shipway.api import Prefix
-from shipway.errors import StuckError
-from shipway.fs.system import RenameMode
 
 OLD = {
     "bin/tool": "old",
@@ -159,6 +159,7 @@ def test_a_fault_at_any_change_leaves_old_or_new(
     with open_prefix(goal, counting) as prefix:
         act(prefix, make_trees(tmp_path / "goal trees"))
     allowed = [(versions(root), snapshot(root)) for root in (start, goal)]
+    code = DIED
     for k in range(1, counting.count + 2):
         root, trees = tmp_path / f"p{k}", make_trees(tmp_path / f"t{k}")
         shutil.copytree(start, root, symlinks=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from fakes import OLD_TIME, MemoryDisk, MemoryRecord, image_of
-
 from shipway.model.entry import Manifest
 from shipway.model.facts import BACKUP, CONTEST, FOREIGN, OVERRIDE, decode_owners
 from shipway.model.plan import plan
 from shipway.model.planning import Plan, PlanRequest, Policy, Wish
 from shipway.model.unit import Verb
+from tests.fakes import OLD_TIME, MemoryDisk, MemoryRecord, image_of
 
 ME = "pkg:generic/me"
 OTHER = "pkg:generic/other"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from harness import OPTIONS, make_tree, open_prefix, package, snapshot
 
 from shipway.api import Policy, Prefix
 from shipway.errors import ConflictError, CorruptError, ShipwayError
 from shipway.fs.system import FileSystem
+from tests.harness import OPTIONS, make_tree, open_prefix, package, snapshot
 
 
 @pytest.fixture
@@ -374,7 +375,7 @@ def test_what_a_program_writes_while_its_directory_is_swapped_comes_back(root: P
 
 def test_a_file_that_appears_where_a_new_one_goes_makes_the_commit_go_back(root: Path, stage: Stage) -> None:
     make_tree(root, {"lib/": "", "bin/": ""})
-    fs = MeddlingFileSystem("place", lambda: (root / "lib/b").write_text("somebody's") and None)
+    fs = MeddlingFileSystem("place", partial(write, root / "lib/b", "somebody's"))
     fs.live = str(root / "lib/b")
     with open_prefix(root, fs) as prefix:
         with pytest.raises(ShipwayError, match="taken back"):
@@ -389,13 +390,17 @@ def test_bytecode_of_a_late_importer_never_stops_a_commit(root: Path, stage: Sta
     """The seed: somebody else writes the .pyc that the package brings too."""
     make_tree(root, {"lib/": "", "lib/__pycache__/": "", "lib/keep.py": "x"})
     cached = root / "lib/__pycache__/m.cpython-311.pyc"
-    fs = MeddlingFileSystem("place", lambda: cached.write_bytes(b"an importer's") and None)
+    fs = MeddlingFileSystem("place", partial(write, cached, "an importer's"))
     fs.live = str(root / "lib")
     with open_prefix(root, fs) as prefix:
         prefix.merge(package(stage({"lib/m.py": "1"}), "1"))
         prefix.remove(["pkg"])
     assert not cached.exists()
     assert texts(root) == {"lib/keep.py": "x"}
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text)
 
 
 def replace_file(path: Path, text: str) -> None:

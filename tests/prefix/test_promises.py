@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,16 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import OPTIONS, FaultyFileSystem, fail, make_tree, open_prefix, package, snapshot
 
 import shipway
 from shipway.api import Policy, Prefix
-from shipway.errors import ConflictError
+from shipway.errors import ConflictError, ShipwayError
 from shipway.fs.system import FileSystem, RenameMode
 from shipway.prefix.commit import Committer
 from shipway.prefix.layout import Layout
 from shipway.prefix.rescue import pin
 from shipway.prefix.session import Session, sweep
+from tests.harness import OPTIONS, FaultyFileSystem, fail, make_tree, open_prefix, package, snapshot
 
 
 @pytest.fixture
@@ -256,7 +257,7 @@ def test_a_prefix_whose_state_lies_on_another_mount_is_refused_before_anything_h
     tree = make_tree(tmp_path / "1", {"lib/a": "1"})
     with open_prefix(root) as prefix:
         monkeypatch.setattr("shipway.prefix.stage.mount_points", lambda under: [f"{under}/var"])
-        with pytest.raises(Exception, match="as planned") as refused:
+        with pytest.raises(ShipwayError, match="as planned") as refused:
             prefix.merge(package(tree, "1"))
         assert "another file system" in refused.value.details[0]
         assert prefix.history() == []
@@ -286,3 +287,73 @@ def test_undo_is_refused_where_somebody_put_a_file_since(root: Path, tmp_path: P
 def _no_umask_surprises() -> Callable[[], None]:
     os.umask(0o022)
     return lambda: None
+
+
+def acl(*entries: tuple[int, int, int]) -> bytes:
+    """An ACL as the kernel keeps it (linux/posix_acl_xattr.h): tag, permissions, id."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+NOBODY_IN_PARTICULAR = 0xFFFFFFFF
+DEFAULT = acl(
+    (0x01, 7, NOBODY_IN_PARTICULAR),
+    (0x02, 7, 12345),
+    (0x04, 5, NOBODY_IN_PARTICULAR),
+    (0x10, 7, NOBODY_IN_PARTICULAR),
+    (0x20, 5, NOBODY_IN_PARTICULAR),
+)
+
+
+def test_a_default_acl_of_the_destination_is_passed_on(root: Path, tmp_path: Path) -> None:
+    """I1."""
+    (root / "lib").mkdir()
+    try:
+        os.setxattr(root / "lib", "system.posix_acl_default", DEFAULT)
+    except OSError as error:
+        pytest.skip(f"no ACLs here: {error}")
+    merged(root, make_tree(tmp_path / "1", {"lib/pkg/sub/a": "1", "lib/b": "1"}), "1")
+    for path in ("lib/pkg", "lib/pkg/sub", "lib/pkg/sub/a", "lib/b"):
+        named = struct.pack("<HHI", 0x02, 7, 12345)
+        assert named in os.getxattr(root / path, "system.posix_acl_access"), path
+    assert os.getxattr(root / "lib/pkg/sub", "system.posix_acl_default") == DEFAULT
+
+
+def test_without_an_exchange_a_change_of_kind_is_named_as_an_exception(root: Path, tmp_path: Path) -> None:
+    """I2."""
+    merged(root, make_tree(tmp_path / "1", {"lib/x": "1", "lib/y": "1"}), "1")
+    with open_prefix(root, FileSystem(RenameMode.FALLBACK)) as prefix:
+        _, outcome = prefix.merge(package(make_tree(tmp_path / "2", {"lib/x/deep": "2", "lib/y": "1"}), "2"))
+        assert [note.path for note in outcome.notes if note.kind == "exception"] == ["lib/x"]
+    assert (root / "lib/x/deep").read_text() == "2"
+
+
+def test_a_directory_into_which_something_came_meanwhile_stays_and_is_told(root: Path, tmp_path: Path) -> None:
+    """I9, where a directory has to be emptied first because it cannot be renamed."""
+    merged(root, make_tree(tmp_path / "1", {"lib/a": "1", "lib/b": "1"}), "1")
+
+    class Late(FileSystem):
+        def can_move(self, source: str, full_directory: str) -> OSError | None:
+            return OSError(18, "an overlay's lower layer") if source == str(root / "lib") else None
+
+        def step(self, operation: str, path: str) -> None:
+            if operation == "rmdir" and path == str(root / "lib"):
+                (root / "lib/late").write_text("somebody's")
+
+    with open_prefix(root, Late()) as prefix:
+        outcome = prefix.remove(["pkg"])
+        assert [note.path for note in outcome.notes if note.kind == "left"] == ["lib"]
+    assert (root / "lib/late").read_text() == "somebody's"
+
+
+def test_a_commit_over_one_that_nobody_has_synced_yet_syncs_first(root: Path, tmp_path: Path) -> None:
+    """I3: on a file system without a journal the later rename could reach the disk alone."""
+    merged(root, make_tree(tmp_path / "1", {"lib/a": "1", "lib/b": "1"}), "1")
+    with open_prefix(root) as prefix:
+        living = Session(prefix.site)
+        prefix.site.database._db.execute("UPDATE tx SET state = 'applied', token = ?", (living.token,))
+        fs = FaultyFileSystem(0, fail)
+        merged(root, make_tree(tmp_path / "2", {"lib/a": "2", "lib/b": "2"}), "2", fs)
+        point = fs.log.index("database commit point")
+        prepared = fs.log.index("database prepare")
+        assert any(line.startswith("sync") for line in fs.log[prepared:point])
+        living.close()

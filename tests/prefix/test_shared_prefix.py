@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import DIED, FINISHED, OPTIONS, FaultyFileSystem, die, fail, in_child, make_tree, package
 
 from shipway.api import Prefix
+from tests.harness import DIED, FINISHED, OPTIONS, FaultyFileSystem, die, fail, in_child, make_tree, package
 
 GROUP, ALICE, BOB = 30000, 20001, 20002
 SHARED = replace(OPTIONS, group=GROUP)

@@ -11,7 +11,6 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import OPTIONS, make_tree, snapshot
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -19,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from shipway.api import Policy, Prefix, staged
 from shipway.errors import ConflictError
 from shipway.fs.system import FileSystem, RenameMode
+from tests.harness import OPTIONS, make_tree, snapshot
 
 PACKAGES = ["one", "two", "three", "four", "five"]
 DIRECTORIES = ["", "bin/", "lib/", "lib/deep/", "lib/deep/er/", "share/x y/", "lib/ümlaut/"]
