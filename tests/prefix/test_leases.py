@@ -160,7 +160,7 @@ def test_the_refusal_names_the_process_and_its_command(room: Path, start: Start)
 
 def test_who_gives_up_leaves_nothing_and_lets_those_behind_go_on(room: Path, start: Start) -> None:
     with take(str(room), ["x"]):
-        commit = start("intent", "x", "wait=0.3")
+        commit = start("intent", "x", "wait=4")
         arrived(room, 2)
         behind = start("lease", "x")
         arrived(room, 3)

@@ -82,7 +82,7 @@ def build(root: str, tree: list[Item]) -> None:
                 os.chmod(path, item.mode)
                 files.append(path)
             os.utime(path, ns=(item.mtime, item.mtime), follow_symlinks=False)
-        except (FileExistsError, NotADirectoryError, FileNotFoundError):
+        except OSError:  # a name that is taken, or leads through a file or a circle of symlinks
             continue
     for path, wanted in reversed(modes):
         path.chmod(wanted)

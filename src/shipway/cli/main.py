@@ -23,7 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     _prepare_streams()
     _listen_to_signals()
-    return run(given)
+    try:
+        return run(given)
+    except KeyboardInterrupt:  # before there was anybody to tell
+        sys.stderr.write("error: interrupted; nothing was changed\n")
+        return 130
 
 
 def run(arguments: Sequence[str]) -> int:
