@@ -42,8 +42,10 @@ lint: $(VENV)/developing
 # Tests marked `alone` want the processors for themselves.
 test: $(VENV)/developing
 ifeq ($(strip $(TESTS)),)
-	$(bin)/python -m pytest -q -n $(JOBS) -m 'not alone'
-	$(bin)/python -m pytest -q -m alone
+	@status=0; set -x; \
+	$(bin)/python -m pytest -q -n $(JOBS) -m 'not alone' || status=1; \
+	$(bin)/python -m pytest -q -m alone || status=1; \
+	exit $$status
 else
 	$(bin)/python -m pytest $(TESTS)
 endif

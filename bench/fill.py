@@ -5,7 +5,6 @@ python fill.py PREFIX STAGES PACKAGES FILES_EACH PACKAGES_PER_TRANSACTION
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -26,8 +25,8 @@ def install(root: Path, stages: Path, numbers: range, files: int) -> None:
         images = []
         for number in numbers:
             name = f"package{number:03}"
-            images.append(prefix.seal(str(write_stage(stages / name, name, files)), name=name, version="1"))
-            shutil.rmtree(stages / name)
+            stage = write_stage(stages / name, name, files)
+            images.append(prefix.seal(str(stage), name=name, version="1", move=True))
         with prefix.transaction(reason="fill") as tx:
             for image in images:
                 tx.install(image)

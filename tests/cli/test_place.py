@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from shipway.cli.place import find
 from shipway.errors import UsageError
+from shipway.model.config import KEYS, parse
 from tests.cli.shop import Plain, Shop
 
 
@@ -93,6 +95,15 @@ def test_init_writes_a_file_that_is_found_and_is_in_order(shop: Shop, shipway: P
 def test_init_without_a_prefix_makes_the_directory_one(shipway: Plain, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shipway("init", "--json").json["prefix"] == str(Path.cwd())
     assert find("").prefix == str(Path.cwd())
+
+
+def test_every_line_that_init_writes_can_be_taken_out_of_its_comment(shipway: Plain) -> None:
+    assert shipway("init").code == 0
+    _, _, lines = Path("shipway.toml").read_text().partition("\n")
+    text = "\n".join(line.removeprefix("# ") for line in lines.splitlines())
+    config = parse(text, "shipway.toml")
+    assert (config.keep, config.keep_bytes, config.link, config.umask) == (20, 10 << 30, "auto", 0o002)
+    assert len(re.findall(r"^[a-z_]+ = ", text, re.MULTILINE)) == len(KEYS)
 
 
 def test_lint_tells_what_is_wrong(shipway: Plain) -> None:

@@ -14,24 +14,24 @@ from shipway.cli.place import FILE, read
 from shipway.errors import ShipwayError, UsageError
 
 TEMPLATE = """\
-# How shipway treats this prefix; every line that begins with # says what holds without it.
+# How shipway treats this prefix.  What is commented out is what holds without it, or an example.
 
-prefix = {prefix}        # the live tree, relative to this file
-# jobs = 4              processes to work with (as many as there are processors)
+prefix = {prefix}  # the live tree, relative to this file
+# jobs = 4  # processes to work with; as many as there are processors
 
 [undo]
-# keep = 20             transactions that can be undone …
-# bytes = "10 GiB"      … and at most this much in their undo areas
+# keep = 20  # transactions that can be undone …
+# bytes = "10 GiB"  # … and at most this much in their undo areas
 
 [merge]
-# on_conflict = "fail"  or "backup", "overwrite"
-# link = "auto"         how live files share with the store: or "reflink", "hardlink", "copy"
-# copy = []             patterns of paths that are copied, never linked: ["share/game/*"]
-# python = ""           interpreter to compile bytecode for, or "none" (the prefix's own)
+# on_conflict = "fail"  # or "backup", "overwrite"
+# link = "auto"  # how live files share with the store: or "reflink", "hardlink", "copy"
+# copy = ["share/game/*"]  # paths that are copied, never linked
+# python = "none"  # or the interpreter to compile bytecode for; the prefix's own
 
 [share]
-# group = ""            a group that shares the prefix
-# umask = "022"
+# group = "staff"  # a group that shares the prefix
+# umask = "002"
 """
 
 
@@ -51,7 +51,7 @@ def command(call: Call, directory: str, lint: bool) -> None:
 def _lint(call: Call, file: Path) -> None:
     if not file.is_file():
         raise UsageError(f"there is no {file}")
-    place = read(file)
+    place = read(str(file))
     if call.json:
         call.console.document({"file": str(file), "prefix": place.prefix or None, "ok": True})
     elif not call.quiet:

@@ -7,7 +7,6 @@ of the nearest shipway.toml if it names this very prefix, else those of a shipwa
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 from shipway.errors import UsageError
@@ -44,33 +43,36 @@ def find(given: str, given_by: str = "") -> Place:
 def _near() -> Place | None:
     """The nearest shipway.toml; none where the working directory is gone."""
     try:
-        return nearest(Path.cwd())
+        return nearest(os.getcwd())
     except FileNotFoundError:
         return None
 
 
-def nearest(start: Path) -> Place | None:
+def nearest(directory: str) -> Place | None:
     """The nearest shipway.toml in a directory or above it, as far as one may look.  `prefix` is "" if it names none."""
-    for directory in (start, *start.parents):
-        if os.path.isfile(directory / FILE):
-            return read(directory / FILE)
-    return None
+    while not os.path.isfile(f"{directory}/{FILE}"):
+        above = os.path.dirname(directory)
+        if above == directory:
+            return None
+        directory = above
+    return read(os.path.join(directory, FILE))
 
 
-def read(path: Path) -> Place:
+def read(path: str) -> Place:
     """One shipway.toml.  Raises UsageError with all that is wrong in it."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from error
-    config = parse(text, str(path))
-    prefix = str(path.parent / config.prefix) if config.prefix else ""
-    return Place(os.path.normpath(prefix) if prefix else "", str(path), config, str(path))
+    config = parse(text, path)
+    prefix = os.path.normpath(os.path.join(os.path.dirname(path), config.prefix)) if config.prefix else ""
+    return Place(prefix, path, config, path)
 
 
 def _configured(prefix: str, source: str, near: Place | None) -> Place:
     if near is not None and near.prefix and os.path.realpath(near.prefix) == os.path.realpath(prefix):
         return Place(prefix, source, near.config, near.file)
-    own = Path(prefix, FILE)
+    own = os.path.join(prefix, FILE)
     found = read(own) if os.path.isfile(own) else Place(prefix)
     return Place(prefix, source, found.config, found.file)

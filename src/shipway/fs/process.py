@@ -7,7 +7,6 @@ import os
 import pwd
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 _GONE = (FileNotFoundError, PermissionError, ProcessLookupError)
@@ -94,7 +93,8 @@ def _recorded(status: os.stat_result) -> Iterator[int]:
 def _read(pid: int, name: str) -> str:
     """A page of /proc, "" if the process is gone or hides it."""
     try:
-        return Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="surrogateescape")
+        with open(f"/proc/{pid}/{name}", "rb") as page:
+            return page.read().decode(errors="surrogateescape")
     except _GONE:
         return ""
 

@@ -11,7 +11,6 @@ gives it; JSON's escapes carry the lone surrogates of names that are not UTF-8.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
@@ -119,6 +118,8 @@ class Manifest(NamedTuple):
 
     def image_name(self) -> str:
         """The name of the image: a digest over everything, times included."""
+        import hashlib
+
         total = hashlib.sha256(b"shipway image 1\n")
         for path in sorted(self.directories):
             directory = self.directories[path]
@@ -142,6 +143,8 @@ def parent_of(path: str) -> str:
 
 def listing_digest(entries: Iterable[Entry]) -> str:
     """Digest of a listing from names and identities; times, and sizes (the content says them), are left out."""
+    import hashlib  # late: questions need no digests, and it takes a while to load
+
     rows = [
         (name, kind, 0 if kind == LINK else mode, digest, target, xattrs, derived, group)
         for name, kind, mode, _, _, digest, target, derived, group, xattrs in entries

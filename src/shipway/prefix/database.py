@@ -11,7 +11,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shipway.errors import CorruptError, ShipwayError
@@ -86,6 +85,7 @@ class Database:
             return db
         except sqlite3.OperationalError:
             db.close()
+        from pathlib import Path
         from tempfile import TemporaryDirectory
 
         self._copy = TemporaryDirectory(prefix="shipway-")
@@ -387,6 +387,8 @@ def _chunks(rows: Iterable[tuple[bytes, str, str]]) -> Iterator[_Chunk]:
 
 
 def _read_only(path: str) -> sqlite3.Connection:
+    from pathlib import Path  # late, as it brings a good deal along
+
     return sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, timeout=60, isolation_level=None)
 
 
