@@ -19,7 +19,7 @@ from demo.importers import Interpreter
 from demo.rounds import Copy, Merge, Method, Race, Tally, Track
 from demo.table import layout
 
-FEWEST_ROUNDS = 3
+FEWEST_ROUNDS = 2
 READERS = """An upgrade is one step on the disk, yet a program that is in the middle of importing when it comes may have read
 the old package before and read the new one after.  `shipway exec -- CMD` keeps the world still for CMD."""
 
