@@ -21,7 +21,7 @@ from shipway.errors import LockedError, ShipwayError
 from shipway.fs.lock import FileLock
 from shipway.model.lease import INTENT, LEASE
 from shipway.prefix import leases as module
-from shipway.prefix.leases import VARIABLE, Options, ancestors_of_process, clear_way, live, take
+from shipway.prefix.leases import VARIABLE, Lease, Options, ancestors_of_process, clear_way, live, take
 
 PROGRAM = Path(__file__).with_name("lease_process.py")
 SOURCE = Path(shipway.__file__).parent.parent
@@ -407,7 +407,6 @@ def as_another_user(group: int, action: Callable[[], None]) -> int:
         os._exit(code)
 
 
-@pytest.mark.alone
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_a_group_takes_leases_where_the_administrator_let_it_and_meets_those_of_root(tmp_path: Path) -> None:
     group = 54321
@@ -420,7 +419,13 @@ def test_a_group_takes_leases_where_the_administrator_let_it_and_meets_those_of_
     room.chmod(0o2770)
     (room / "mutex").unlink(missing_ok=True)
 
-    assert as_another_user(group, lambda: take(str(room), ["x"], Options(wait=0)).release()) == 0
+    def use(held: Lease) -> None:
+        take(str(room), ["y"], Options(wait=0)).release()
+        with pytest.raises(LockedError):
+            clear_way(str(room), ["x"], wait=0)
+
+    with take(str(room), ["x"]) as lease:
+        assert as_another_user(group, lambda: use(lease)) == 0
 
 
 def test_many_processes_at_once_never_move_what_is_leased_and_all_get_through(

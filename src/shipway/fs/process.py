@@ -84,7 +84,7 @@ def _is_lock(pid: int, descriptor: str, name: str, status: os.stat_result) -> bo
 def _recorded(status: os.stat_result) -> Iterator[int]:
     """The pids that took a lock on the file, by the kernel's own list; they may be gone."""
     number = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    with contextlib.suppress(FileNotFoundError, PermissionError), open("/proc/locks", encoding="ascii") as lines:
+    with contextlib.suppress(FileNotFoundError, PermissionError), open("/proc/locks", encoding="utf-8") as lines:
         for fields in map(str.split, lines):
             if fields[1] == "FLOCK" and fields[5] == number:
                 yield int(fields[4])
