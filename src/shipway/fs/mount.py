@@ -87,7 +87,7 @@ def _mount_number(path: str) -> int:
     """The id of the mount, from the descriptor's own page (proc(5), fdinfo)."""
     descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
+        with open(f"/proc/self/fdinfo/{descriptor}", encoding="utf-8") as lines:
             numbers = [line.split()[1] for line in lines if line.startswith("mnt_id:")]
     finally:
         os.close(descriptor)

@@ -100,7 +100,7 @@ def _read(pid: int, name: str) -> str:
 
 
 def _boot_time() -> int:
-    with open("/proc/stat", encoding="ascii") as lines:
+    with open("/proc/stat", encoding="utf-8") as lines:
         return next((int(line.split()[1]) for line in lines if line.startswith("btime")), 0)
 
 
