@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from shipway.errors import ConflictError, ShipwayError, UsageError
 from shipway.fs.found import look
 from shipway.fs.mount import folds_case
 from shipway.fs.tree import make_directories
-from shipway.model.entry import DIRECTORY, FILE, LINK, Manifest, join, manifest_of
+from shipway.model.entry import DIRECTORY, LINK, Manifest, join, manifest_of
 from shipway.model.facts import Installed
 from shipway.model.planning import Note
 from shipway.prefix.layout import STATE
@@ -59,14 +58,15 @@ class Image(NamedTuple):
     notes: tuple[Note, ...]
 
 
-@dataclass(slots=True)
 class Sealer:
     """Seals trees for one prefix, in the area of one session."""
 
-    site: Site
-    session: Session
-    library: Library
-    count: int = 0
+    def __init__(self, site: Site, session: Session, library: Library) -> None:
+        self.site = site
+        self.session = session
+        self.library = library
+        self.count: int = 0
+        self.last: Image | None = None
 
     def seal(self, staged: Staged, check: Callable[[Image], None]) -> Image:
         """Seal one tree; `check` may refuse it (by raising) before a tree that is to be taken is touched."""
@@ -101,7 +101,7 @@ class Sealer:
         used = image.package.image in self.site.database.used_images()
         if staged.move and not used and os.path.isdir(place):
             request, _ = self._request(staged, tree_is_gone=True)
-            give_back(self.site.fs, replace(request, destination=place))
+            give_back(self.site.fs, request._replace(destination=place))
             self.site.fs.remove_tree(os.path.dirname(place))
         self.session.forget_origin()
 
@@ -180,10 +180,12 @@ class Sealer:
 
     def _refuse_folded(self, manifest: Manifest) -> None:
         """Names that differ only in case are one where the file system folds case."""
+        if not folds_case(self.site.layout.root):
+            return
         pairs = [
             pair for path, directory in manifest.directories.items() for pair in _folded(path, list(directory.entries))
         ]
-        if pairs and folds_case(self.site.layout.root):
+        if pairs:
             raise ConflictError("names that differ only in case are one on this file system", details=pairs)
 
     # -- the image -------------------------------------------------------------------------------------------
@@ -191,7 +193,7 @@ class Sealer:
     def _named(self, staged: Staged, request: SealRequest, scanned: Scanned, notes: list[Note]) -> Image:
         """Share the image with the prefix's group, add bytecode, then give it its name in the store."""
         if self.site.options.group is not None:
-            scanned = replace(scanned, manifest=self._shared(request.destination, scanned.manifest))
+            scanned = scanned._replace(manifest=self._shared(request.destination, scanned.manifest))
         manifest, more, python = self._with_bytecode(staged, request, scanned)
         image = self._image(staged, manifest, [*notes, *more], python)
         self._store(staged, request, image.package.image, manifest)
@@ -236,18 +238,14 @@ class Sealer:
         return shared
 
     def _image(self, staged: Staged, manifest: Manifest, notes: list[Note], python: str = "") -> Image:
-        files = [entry for entry in manifest.entries() if entry.kind != DIRECTORY]
-        package = Installed(
-            staged.identity,
-            staged.name,
-            staged.version,
-            manifest.image_name(),
-            len(files),
-            sum(entry.size for entry in files if entry.kind == FILE),
-            staged.exclusive,
-            python,
-        )
-        return Image(package, manifest, tuple(notes))
+        if self.last is None or self.last.manifest is not manifest:
+            files = [entry for entry in manifest.entries() if entry.kind != DIRECTORY]
+            size = sum(entry.size for entry in files)
+            package = Installed(
+                staged.identity, staged.name, staged.version, manifest.image_name(), len(files), size, staged.exclusive
+            )
+            self.last = Image(package, manifest, ())
+        return Image(self.last.package._replace(python=python), manifest, tuple(notes))
 
     def _with_bytecode(
         self, staged: Staged, request: SealRequest, scanned: Scanned

@@ -274,9 +274,7 @@ def test_gc_takes_the_way_back_and_the_images_with_it(root: Path, stage: Stage) 
 
 
 def test_the_undo_horizon_is_kept_by_itself(root: Path, stage: Stage) -> None:
-    from dataclasses import replace
-
-    with Prefix(str(root), options=replace(OPTIONS, keep=2)) as prefix:
+    with Prefix(str(root), options=OPTIONS._replace(keep=2)) as prefix:
         for version in "12345":
             prefix.merge(package(stage({"lib/a": version}), version))
         kept = [past.row.id for past in prefix.history() if past.row.undo != "collected"]

@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -266,7 +265,7 @@ def test_a_prefix_whose_state_lies_on_another_mount_is_refused_before_anything_h
 
 def test_who_has_exclusive_files_gives_them_up_exclusively_too(root: Path, tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "1", {"lib/a": "1"})
-    with Prefix(str(root), options=replace(OPTIONS, wait=0)) as prefix:
+    with Prefix(str(root), options=OPTIONS._replace(wait=0)) as prefix:
         prefix.merge(package(tree, "1")._replace(exclusive=True))
         plan = prefix.package("pkg")
         assert plan.exclusive

@@ -7,7 +7,6 @@ import shutil
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from shipway.api import Prefix
 from tests.harness import DIED, FINISHED, OPTIONS, FaultyFileSystem, die, fail, in_child, make_tree, package
 
 GROUP, ALICE, BOB = 30000, 20001, 20002
-SHARED = replace(OPTIONS, group=GROUP)
+SHARED = OPTIONS._replace(group=GROUP)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +37,7 @@ class Image:
 
     def request(self, path: str = "", how: LinkMode = LinkMode.HARDLINK, **wishes: object) -> LinkRequest:
         request = LinkRequest(self.sealer.image, self.manifest, path, self.sealer.out, how)
-        return replace(request, **wishes)  # type: ignore[arg-type]
+        return request._replace(**wishes)  # type: ignore[arg-type]
 
     def out(self, path: str = "", how: LinkMode = LinkMode.HARDLINK, **wishes: object) -> LinkReport:
         return link_out(self.sealer.fs, self.request(path, how, **wishes))

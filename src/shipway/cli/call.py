@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from shipway.cli.console import Console
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from shipway.prefix.site import Options, Site
 
 
-@dataclass(slots=True)
 class Call:
     """The global options, the console, and the prefix once it was asked for.
 
@@ -28,22 +26,20 @@ class Call:
     command that is stopped leaves behind, in words.
     """
 
-    prefix: str = ""
-    prefix_source: str = ""
-    json: bool = False
-    quiet: bool = False
-    verbose: int = 0
-    wait: float | None = None
-    jobs: int | None = None
-    rename_mode: str = "auto"
-    console: Console = field(default_factory=Console)
-    started: float = field(default_factory=time.perf_counter)
-    if_interrupted: str = "nothing was changed"
-    ear: Ear = field(init=False)
-    _place: Place | None = None
-
-    def __post_init__(self) -> None:
+    def __init__(self) -> None:
+        self.prefix: str = ""
+        self.prefix_source: str = ""
+        self.json: bool = False
+        self.quiet: bool = False
+        self.verbose: int = 0
+        self.wait: float | None = None
+        self.jobs: int | None = None
+        self.rename_mode: str = "auto"
+        self.console: Console = Console()
+        self.started: float = time.perf_counter()
+        self.if_interrupted: str = "nothing was changed"
         self.ear = Ear(self.console)
+        self._place: Place | None = None
 
     def settle(self) -> None:
         """Take the options as final.  Raises UsageError if they contradict each other."""
@@ -79,7 +75,7 @@ class Call:
         if self.place.config.umask is not None:
             os.umask(self.place.config.umask)
         found = options_of(self.place)
-        return replace(found, wait=self.wait, jobs=self.jobs or found.jobs)
+        return found._replace(wait=self.wait, jobs=self.jobs or found.jobs)
 
     def file_system(self) -> FileSystem:
         """The file system's door, in the mode that was asked for."""

@@ -10,7 +10,6 @@ import json
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import TextIO
 
 from shipway.cli.progress import Progress
@@ -20,12 +19,12 @@ from shipway.errors import ShipwayError
 RED, YELLOW, BOLD = "31;1", "33;1", "1"
 
 
-@dataclass
 class Console:
     """Where a command speaks.  `verbosity` is -1 with -q, and the number of -v else."""
 
-    verbosity: int = 0
-    progress: Progress = field(default_factory=Progress)
+    def __init__(self) -> None:
+        self.verbosity: int = 0
+        self.progress: Progress = Progress()
 
     # -- the answer ------------------------------------------------------------------------------------------
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from shipway.cli.console import Console
 from shipway.cli.text import visible
 from shipway.model.event import Event
 
 
-@dataclass
 class Ear:
     """A listener.  It remembers what the end of a command depends on: the commit that was made, what was recovered."""
 
-    console: Console
-    tells_recovery: bool = True
-    committed: int = 0
-    recovered: list[str] = field(default_factory=list)
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.tells_recovery: bool = True
+        self.committed: int = 0
+        self.recovered: list[str] = []
 
     def __call__(self, event: Event) -> None:
         """Hear one event."""

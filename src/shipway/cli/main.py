@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -12,6 +13,9 @@ from collections.abc import Sequence
 from types import FrameType
 
 from shipway import __version__
+
+_OBJECTS = 100_000
+"""Objects made between two searches for cycles: a command makes many that last and hardly a cycle, and soon ends."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given in (["--version"], ["-V"]):
         sys.stdout.write(f"shipway {__version__}\n")
         return 0
+    gc.set_threshold(_OBJECTS)
     _prepare_streams()
     _listen_to_signals()
     try:

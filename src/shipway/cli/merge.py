@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
@@ -108,7 +107,7 @@ def _options(call: Call, wanted: Wanted) -> Options:
 
     options = call.options()
     link = LinkMode(wanted["link_mode"]) if wanted["link_mode"] else options.link
-    return replace(options, link=link, copied=(*options.copied, *wanted["copy"]))
+    return options._replace(link=link, copied=(*options.copied, *wanted["copy"]))
 
 
 def _forget(prefix: Prefix, outcome: Outcome) -> None:

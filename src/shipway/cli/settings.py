@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import grp
-from dataclasses import replace
 
 from shipway.cli.place import Place
 from shipway.errors import UsageError
@@ -22,7 +21,7 @@ def options_of(place: Place) -> Options:
         keep_bytes=config.keep_bytes,
         copied=config.copied,
     )
-    return replace(options, jobs=config.jobs) if config.jobs else options
+    return options._replace(jobs=config.jobs) if config.jobs else options
 
 
 def _group(name: str, file: str) -> int:

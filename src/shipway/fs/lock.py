@@ -18,7 +18,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -79,7 +78,7 @@ class FileLock:
         """
         if self.held:
             raise RuntimeError(f"{self.path} is locked by this object already")
-        patience = _Patience(self.what, self.path, wait, on_wait, announce_after, repeat)
+        patience = _Patience(self.what, self.path, wait, on_wait, (announce_after, repeat))
         operation = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         while True:
             descriptor = self._open(shared)
@@ -178,21 +177,31 @@ def _obtain(descriptor: int, operation: int, patience: _Patience) -> None:
             raise
 
 
-@dataclass
+def forget(path: str) -> None:
+    """Remove a lock's file, or a note of our own, if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
 class _Patience:
-    """How long somebody waits, whom it tells, and when next."""
+    """How long somebody waits, whom it tells, and when next: first after some seconds, then every so many."""
 
-    what: str
-    path: str
-    wait: float | None
-    on_wait: Callable[[Waiting], None] | None
-    announce_after: float
-    repeat: float
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        what: str,
+        path: str,
+        wait: float | None,
+        on_wait: Callable[[Waiting], None] | None,
+        seconds: tuple[float, float],
+    ) -> None:
+        self.what = what
+        self.path = path
+        self.wait = wait
+        self.on_wait = on_wait
+        first, self.repeat = seconds
         self.start = time.monotonic()
         self.deadline = inf if self.wait is None else self.start + self.wait
-        self.next = inf if self.on_wait is None else self.start + self.announce_after
+        self.next = inf if self.on_wait is None else self.start + first
 
     def try_at_once(self, attempt: Callable[[], bool]) -> bool:
         """The attempt's answer; LockedError if there is no time to wait.

@@ -7,7 +7,6 @@ stale is simply made again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from shipway.model.entry import Entry, Manifest
@@ -32,14 +31,14 @@ class Intent(NamedTuple):
     past: Past | None = None
 
 
-@dataclass(slots=True)
 class ChangePlanner:
     """Plans one intent, from what is recorded and what lies on disk at the moment it is called."""
 
-    site: Site
-    session: Session
-    library: Library
-    intent: Intent
+    def __init__(self, site: Site, session: Session, library: Library, intent: Intent) -> None:
+        self.site = site
+        self.session = session
+        self.library = library
+        self.intent = intent
 
     def __call__(self) -> Planned:
         """Plan.  Raises CorruptError if an image that is needed is not recorded."""

@@ -31,7 +31,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from shipway.errors import ConflictError, ShipwayError, StuckError
@@ -88,37 +87,39 @@ class Request(NamedTuple):
     undoes: int = 0
 
 
-@dataclass(slots=True)
 class Committed:
     """What a commit did.  `number` is 0 where there was nothing to do.  Times are in milliseconds."""
 
-    number: int
-    ref: int
-    planned: Planned
-    steps: list[Step]
-    journal: Journal | None = None
-    lock_ms: float = 0.0
-    database_ms: float = 0.0
-    interrupted: bool = False
-    notes: list[Note] = field(default_factory=list)
+    def __init__(
+        self, number: int, ref: int, planned: Planned, steps: list[Step], journal: Journal | None = None
+    ) -> None:
+        self.number = number
+        self.ref = ref
+        self.planned = planned
+        self.steps = steps
+        self.journal = journal
+        self.lock_ms: float = 0.0
+        self.database_ms: float = 0.0
+        self.interrupted: bool = False
+        self.notes: list[Note] = []
 
 
-@dataclass(slots=True)
 class _Prepared:
-    planned: Planned
-    generation: Generation
-    mode: str
-    steps: list[Step] = field(default_factory=list)
-    ref: int = 0
+    def __init__(self, planned: Planned, generation: Generation, mode: str) -> None:
+        self.planned = planned
+        self.generation = generation
+        self.mode = mode
+        self.steps: list[Step] = []
+        self.ref: int = 0
 
 
-@dataclass(slots=True)
 class Committer:
     """Brings one request to its commit point and past it."""
 
-    site: Site
-    session: Session
-    library: Library
+    def __init__(self, site: Site, session: Session, library: Library) -> None:
+        self.site = site
+        self.session = session
+        self.library = library
 
     def commit(self, request: Request) -> Committed:
         """Plan, stage and commit.  Raises ConflictError, LockedError or ShipwayError with the prefix unchanged."""
@@ -246,7 +247,9 @@ class Committer:
         started = time.perf_counter()
         database.set_state(ref, State.APPLIED)
         spent += time.perf_counter() - started
-        return Committed(number, ref, prepared.planned, prepared.steps, journal, database_ms=spent * 1000)
+        committed = Committed(number, ref, prepared.planned, prepared.steps, journal)
+        committed.database_ms = spent * 1000
+        return committed
 
     def _journal(self, prepared: _Prepared) -> Journal:
         return Journal(self.site.fs, self.site.layout, self.session.area, prepared.mode, self.library)

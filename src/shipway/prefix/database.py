@@ -387,9 +387,10 @@ def _chunks(rows: Iterable[tuple[bytes, str, str]]) -> Iterator[_Chunk]:
 
 
 def _read_only(path: str) -> sqlite3.Connection:
-    from pathlib import Path  # late, as it brings a good deal along
+    from urllib.parse import quote  # late, as it brings a good deal along
 
-    return sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, timeout=60, isolation_level=None)
+    place = quote(os.fsencode(os.path.abspath(path)))
+    return sqlite3.connect(f"file://{place}?mode=ro", uri=True, timeout=60, isolation_level=None)
 
 
 def _row(row: tuple[int, int, str, str, float, str, int, str, str, int, int, str]) -> Row:

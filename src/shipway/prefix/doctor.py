@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from shipway.errors import ShipwayError
 from shipway.fs.lock import is_locked
@@ -37,8 +38,7 @@ class Level(StrEnum):
     FAIL = "fail"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One answer: what was looked at (a word or two), how it is, and what to do about it."""
 
     check: str

@@ -12,7 +12,6 @@ import re
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from shipway.fs.found import DIRECTORY, FILE, LINK, list_directory, look
 from shipway.fs.tree import make_directories
@@ -31,17 +30,17 @@ SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
 _KEPT = re.compile(r"u\d+\Z")
 
 
-@dataclass(slots=True)
 class Finisher:
     """Finishes one transaction that is `applied`."""
 
-    site: Site
-    ref: int
-    number: int
-    token: str
-    journal: Journal
-    notes: list[Note] = field(default_factory=list)
-    changed: dict[str, str] = field(default_factory=dict)
+    def __init__(self, site: Site, ref: int, number: int, token: str, journal: Journal) -> None:
+        self.site = site
+        self.ref = ref
+        self.number = number
+        self.token = token
+        self.journal = journal
+        self.notes: list[Note] = []
+        self.changed: dict[str, str] = {}
 
     def finish(self, steps: list[Step]) -> list[Note]:
         """Look through, put away, sync, `done`; returns what there is to tell."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from shipway.errors import StuckError
 from shipway.fs.found import DIRECTORY, FILE, Identity, identity, list_directory, look
@@ -34,16 +33,19 @@ from shipway.store.compare import compare, strays
 FALLBACK = "fallback"
 
 
-@dataclass(slots=True)
 class Journal:
     """The units of one transaction, with where they lie.  `manifest` reads an image's manifest from the record."""
 
-    fs: FileSystem
-    layout: Layout
-    area: str
-    mode: str
-    manifest: Callable[[str], Manifest]
-    left: list[str] = field(default_factory=list)
+    def __init__(
+        self, fs: FileSystem, layout: Layout, area: str, mode: str, manifest: Callable[[str], Manifest]
+    ) -> None:
+        self.fs = fs
+        self.layout = layout
+        self.area = area
+        self.mode = mode
+        self.manifest = manifest
+        self.left: list[str] = []
+
     """Directories that could not be removed because something new lies in them."""
 
     def roll_forward(self, steps: list[Step]) -> None:

@@ -45,9 +45,8 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from shipway.errors import LockedError, ShipwayError
 from shipway.fs.found import look
@@ -72,17 +71,21 @@ def ancestors_of_process(environment: Mapping[str, str] = os.environ) -> tuple[s
     return tuple(filter(None, environment.get(VARIABLE, "").split(":")))
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """How a lease is taken: for which command, under what, and how long others may keep it waiting.
 
     `wait` is in seconds, None is for ever, 0 not at all; `on_wait` is told who is in the way, as in `FileLock.acquire`.
+    `ancestors` are the tokens of the leases it runs under, None for those of this process.
     """
 
     command: str = ""
-    ancestors: tuple[str, ...] = field(default_factory=ancestors_of_process)
+    ancestors: tuple[str, ...] | None = None
     wait: float | None = None
     on_wait: OnWait | None = None
+
+
+def _above(options: Options) -> tuple[str, ...]:
+    return ancestors_of_process() if options.ancestors is None else options.ancestors
 
 
 class _Held:
@@ -139,7 +142,7 @@ def take(leases_dir: str, packages: Collection[str], options: Options | None = N
     """
     options = options or Options()
     asked = _packages(packages)
-    party = Party(_new_token(), LEASE, asked, command=options.command, ancestors=options.ancestors)
+    party = Party(_new_token(), LEASE, asked, command=options.command, ancestors=_above(options))
     return _enter(leases_dir, party, options, Lease)
 
 
@@ -156,7 +159,7 @@ def clear_way(
     Raises LockedError, naming who is in the way, when `wait` seconds are over, or at once if the wait would never end.
     """
     options = Options("", wait=wait, on_wait=on_wait)
-    party = Party(_new_token(), INTENT, _packages(packages), exclusive, ancestors=options.ancestors)
+    party = Party(_new_token(), INTENT, _packages(packages), exclusive, ancestors=_above(options))
     return _enter(leases_dir, party, options, Intent)
 
 
@@ -202,14 +205,12 @@ def _enter(leases_dir: str, party: Party, options: Options, kind: type[_Kind]) -
     return held
 
 
-@dataclass
 class _Patience:
     """How long somebody waits in all, and whom it tells."""
 
-    wait: float | None
-    on_wait: OnWait | None
-
-    def __post_init__(self) -> None:
+    def __init__(self, wait: float | None, on_wait: OnWait | None) -> None:
+        self.wait = wait
+        self.on_wait = on_wait
         self.start = time.monotonic()
 
     def left(self) -> float | None:

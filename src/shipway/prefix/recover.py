@@ -7,9 +7,10 @@ unknown is recognised by its content.
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 from shipway.errors import StuckError
+from shipway.fs.lock import forget
 from shipway.prefix.finish import Finisher
 from shipway.prefix.journal import Journal
 from shipway.prefix.library import Library
@@ -37,7 +38,7 @@ def recover_locked(site: Site, *, again: bool = False) -> list[str]:
         if row.state is State.APPLIED and is_alive(site.layout, row.token):
             continue
         told.append(_recover(site, row))
-        Path(site.layout.session_lock(row.token)).unlink(missing_ok=True)
+        forget(site.layout.session_lock(row.token))
     told += _sweep(site)
     for text in told:
         site.tell("recovered", text)
@@ -105,4 +106,4 @@ def _sweep(site: Site) -> list[str]:
 
 
 def _sessions(site: Site) -> set[str]:
-    return {name.name.removesuffix(".lock") for name in Path(site.layout.work).iterdir()}
+    return {name.removesuffix(".lock") for name in os.listdir(site.layout.work)}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,8 +30,7 @@ class Mention(NamedTuple):
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rehomed:
+class Rehomed(NamedTuple):
     """Where the prefix was and is.  `copied`: the old one is still there, so that this one got an id of its own."""
 
     was: str

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import importlib
 import os
-import pkgutil
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import shipway
 from shipway.model.unit import Unit
 from shipway.prefix.site import Site
+
+_HOME = os.path.dirname(shipway.__file__)
 
 SCRIPT = b"""#!/usr/bin/env python3
 \"\"\"Finish what an interrupted shipway left in a prefix: recover PREFIX\"\"\"
@@ -39,13 +39,15 @@ def pin(site: Site, units: Sequence[Unit]) -> bool:
     target = f"{site.layout.state}/rescue"
     site.fs.remove_tree(target)
     site.fs.mkdir(target, 0o755)
-    _copy(site, str(Path(shipway.__file__).parent), f"{target}/shipway")
+    _copy(site, _HOME, f"{target}/shipway")
     site.fs.write_file(f"{target}/recover", SCRIPT, 0o755)
     return True
 
 
 def _load_all() -> None:
     """Load all of Shipway: after the commit point its files may be another version's, or gone."""
+    import pkgutil  # late: hardly ever needed
+
     for found in pkgutil.walk_packages(shipway.__path__, "shipway."):
         if not found.name.endswith(("__main__", "compile_script")):
             importlib.import_module(found.name)
@@ -70,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _own_paths(root: str) -> list[str]:
     """What this process runs from, where that is inside the prefix: the package, the interpreter and its library."""
-    found = [str(Path(shipway.__file__).parent), sys.executable, os.__file__, os.path.realpath(sys.executable)]
+    found = [_HOME, sys.executable, os.__file__, os.path.realpath(sys.executable)]
     inside = {os.path.realpath(path) for path in found} | {os.path.abspath(path) for path in found}
     return sorted(path[len(root) + 1 :] for path in inside if path.startswith(root + "/"))
 
@@ -85,4 +87,9 @@ def _copy(site: Site, source: str, target: str) -> None:
         if entry.is_dir() and entry.name != "__pycache__":
             _copy(site, entry.path, f"{target}/{entry.name}")
         elif entry.is_file() and not entry.name.endswith(".pyc"):
-            site.fs.write_file(f"{target}/{entry.name}", Path(entry.path).read_bytes(), 0o644)
+            site.fs.write_file(f"{target}/{entry.name}", _content(entry.path), 0o644)
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Self
 
 from shipway.errors import LockedError, ShipwayError
-from shipway.fs.lock import FileLock, is_locked
+from shipway.fs.lock import FileLock, forget, is_locked
 from shipway.fs.system import FileSystem
 from shipway.prefix.layout import Layout
 from shipway.prefix.site import Site
@@ -52,7 +51,7 @@ class Session:
 
     def forget_origin(self) -> None:
         """The tree is ours for good, or was given back."""
-        Path(f"{self.area}/{ORIGIN}").unlink(missing_ok=True)
+        forget(f"{self.area}/{ORIGIN}")
 
     def clear(self) -> None:
         """Empty the staging area; the session stays."""
@@ -63,7 +62,7 @@ class Session:
     def close(self) -> None:
         """Remove what is left of the staging area, and end."""
         self._fs.remove_tree(self.area)
-        Path(self._lock.path).unlink(missing_ok=True)
+        forget(self._lock.path)
         self._lock.release()
 
     def __enter__(self) -> Self:
@@ -95,7 +94,7 @@ def sweep(fs: FileSystem, layout: Layout, needed: frozenset[str], used_images: f
             if os.path.isdir(area):
                 told += _give_back(fs, area, kept)
                 fs.remove_tree(area)
-            Path(lock.path).unlink(missing_ok=True)
+            forget(lock.path)
         finally:
             lock.release()
     return told
@@ -112,7 +111,8 @@ def _obtained(lock: FileLock) -> bool:
 
 def _give_back(fs: FileSystem, area: str, kept: set[str]) -> list[str]:
     try:
-        tree, *places = json.loads(Path(f"{area}/{ORIGIN}").read_bytes())
+        with open(f"{area}/{ORIGIN}", "rb") as note:
+            tree, *places = json.load(note)
     except FileNotFoundError:
         return []
     except ValueError as error:

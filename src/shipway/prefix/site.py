@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from shipway.errors import ShipwayError, UsageError
@@ -18,6 +17,8 @@ from shipway.prefix.database import Database
 from shipway.prefix.layout import STATE, Layout
 from shipway.store.mode import LinkMode
 
+_PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
 CACHE_TAG = (
     b"Signature: 8a477f597d28d172789f06886806bc55\n"
     b"# Images of installed files, kept by shipway for repair and undo; a backup may leave them out.\n"
@@ -25,8 +26,7 @@ CACHE_TAG = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """How a prefix is worked on.
 
     `wait` is how many seconds to wait for a lock (None: for ever).  `group` is the id of a group that shares the prefix; then what its
@@ -36,7 +36,7 @@ class Options:
     """
 
     wait: float | None = None
-    jobs: int = field(default_factory=lambda: len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    jobs: int = _PROCESSORS
     link: LinkMode = LinkMode.AUTO
     group: int | None = None
     umask: int = 0o002

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from shipway.errors import ShipwayError
 from shipway.fs.found import DIRECTORY, FILE, Found, identity, look
@@ -30,16 +29,18 @@ MARGIN = 1 << 20
 """Bytes that must be free beyond what is staged, for the directories that renames may enlarge."""
 
 
-@dataclass(slots=True)
 class Stager:
     """Stages the units of one plan.  `fresh` are images sealed by this very session, whose files need no second look."""
 
-    site: Site
-    session: Session
-    mode: str
-    manifest: Callable[[str], Manifest]
-    fresh: frozenset[str]
-    mounts: list[str] | None = None
+    def __init__(
+        self, site: Site, session: Session, mode: str, manifest: Callable[[str], Manifest], fresh: frozenset[str]
+    ) -> None:
+        self.site = site
+        self.session = session
+        self.mode = mode
+        self.manifest = manifest
+        self.fresh = fresh
+        self.mounts: list[str] | None = None
 
     def stage(self, units: tuple[Unit, ...], overlays: tuple[tuple[str, Source], ...] = ()) -> list[Step]:
         """Stage every unit; returns the journal.  Raises ShipwayError with everything that stands in the way."""

@@ -9,7 +9,7 @@ does not tell.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shipway.fs.found import DIRECTORY, Found, list_directory, look
 from shipway.prefix.site import Site
@@ -18,8 +18,7 @@ BLOCK = 512
 """Bytes in a block of st_blocks, whatever the file system's own are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One part of a prefix: bytes on disk and inodes; `unread` counts directories that this user may not look into."""
 
     name: str
@@ -28,8 +27,7 @@ class Part:
     unread: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """All parts in the order they were counted in."""
 
     parts: tuple[Part, ...]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -38,13 +37,14 @@ class Outcome(NamedTuple):
     interrupted: bool = False
 
 
-@dataclass(slots=True)
 class Work:
     """Runs transactions on a site.  `library` knows the images that were sealed for them."""
 
-    site: Site
-    library: Library
-    fresh_tokens: Mapping[str, str] = field(default_factory=dict)
+    def __init__(self, site: Site, library: Library, fresh_tokens: Mapping[str, str] | None = None) -> None:
+        self.site = site
+        self.library = library
+        self.fresh_tokens = fresh_tokens or {}
+
     """Tokens of the sessions that sealed images which are not recorded yet, by image."""
 
     def plan(self, intent: Intent) -> Plan:

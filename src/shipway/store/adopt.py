@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NoReturn
 
 from shipway.errors import ShipwayError
@@ -46,7 +45,7 @@ def adopt(fs: FileSystem, request: SealRequest, scanned: Scanned) -> Scanned:
     except BaseException:
         give_back(fs, request, scanned)
         raise
-    return replace(scanned, warnings=(*scanned.warnings, *lost))
+    return scanned._replace(warnings=(*scanned.warnings, *lost))
 
 
 def give_back(fs: FileSystem, request: SealRequest, scanned: Scanned | None = None) -> None:
@@ -83,8 +82,8 @@ def _restore_modes(fs: FileSystem, source: str, scanned: Scanned) -> None:
 
 
 def _copy_back(fs: FileSystem, request: SealRequest) -> None:
-    back = replace(request, source=request.destination, destination=request.source, redirects={}, reference=None)
-    copy(fs, replace(back, stage_paths=(), keep_libtool=True))
+    back = request._replace(source=request.destination, destination=request.source, redirects={}, reference=None)
+    copy(fs, back._replace(stage_paths=(), keep_libtool=True))
     fs.remove_tree(request.destination)
 
 
@@ -123,7 +122,7 @@ def _adopt_copy(fs: FileSystem, request: SealRequest, scanned: Scanned) -> Scann
         fs.remove_tree(request.source)
     except (OSError, ExceptionGroup) as error:
         left = Remark(request.source, f"was copied, but could not be removed: {error}")
-        return replace(copied, warnings=(*copied.warnings, left))
+        return copied._replace(warnings=(*copied.warnings, left))
     return copied
 
 

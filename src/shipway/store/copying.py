@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 
 from shipway.fs.system import FileSystem
 from shipway.model.entry import join
@@ -43,7 +42,7 @@ def copy(fs: FileSystem, request: SealRequest) -> Scanned:
     except BaseException:
         fs.remove_tree(request.destination)
         raise
-    return replace(scanned, warnings=(*scanned.warnings, *lost))
+    return scanned._replace(warnings=(*scanned.warnings, *lost))
 
 
 def _finish(fs: FileSystem, request: SealRequest, survey: Survey, scanned: Scanned) -> list[Remark]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 from shipway.model.entry import Entry
 from shipway.store.tree import Tree
@@ -14,11 +13,11 @@ Settle = Callable[[Sequence[tuple[str, Entry]]], int]
 """The mtime of one file, from its paths and entries."""
 
 
-@dataclass(slots=True)
 class _Inode:
-    links: int
-    private: bool
-    names: list[tuple[str, str]] = field(default_factory=list)
+    def __init__(self, links: int, private: bool) -> None:
+        self.links = links
+        self.private = private
+        self.names: list[tuple[str, str]] = []
 
 
 class Inodes:

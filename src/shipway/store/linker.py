@@ -6,7 +6,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
@@ -27,8 +26,7 @@ _UNLINKABLE = frozenset({errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EACCES, e
 """Not ours (protected_hardlinks, proc(5)), too many names, another file system, none that knows hard links."""
 
 
-@dataclass(frozen=True)
-class LinkRequest:
+class LinkRequest(NamedTuple):
     """What of an image goes where.
 
     `tree` is the image's directory, `path` the part of it that is wanted: a directory, a single file or symlink, or ""
@@ -60,22 +58,22 @@ class Piece(NamedTuple):
     stop: int
 
 
-@dataclass(slots=True)
 class Done:
     """What was made, and what was not: hard links, `deferred` until all else is there, and `damaged` files.
 
     `worn` are files whose content is right, but not their mode or time.
     """
 
-    files: int = 0
-    linked: int = 0
-    copied: int = 0
-    bytes_copied: int = 0
-    cloned: int = 0
-    lost: list[str] = field(default_factory=list)
-    deferred: list[str] = field(default_factory=list)
-    worn: list[str] = field(default_factory=list)
-    damaged: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.files: int = 0
+        self.linked: int = 0
+        self.copied: int = 0
+        self.bytes_copied: int = 0
+        self.cloned: int = 0
+        self.lost: list[str] = []
+        self.deferred: list[str] = []
+        self.worn: list[str] = []
+        self.damaged: list[str] = []
 
     def add(self, other: Done) -> None:
         """Count what another process did."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from shipway.model.entry import Manifest
@@ -15,8 +15,7 @@ GENERATED = "generated"
 DUPLICATE = "duplicate"
 
 
-@dataclass(frozen=True)
-class SealRequest:
+class SealRequest(NamedTuple):
     """A staged tree and what is to become of it.
 
     `source` is the directory whose children lie under the prefix; `destination`, which must not exist, is where the
@@ -30,7 +29,7 @@ class SealRequest:
     source: str
     destination: str
     stage_paths: tuple[str, ...] = ()
-    redirects: Mapping[str, str] = field(default_factory=dict)
+    redirects: Mapping[str, str] = MappingProxyType({})
     reference: Manifest | None = None
     keep_libtool: bool = False
     jobs: int = 1
@@ -67,8 +66,7 @@ class Shelf(NamedTuple):
     retimed: bool = False
 
 
-@dataclass(frozen=True)
-class Taken:
+class Taken(NamedTuple):
     """What adopting a tree in place has to know about it; paths are those in the tree, before redirection.
 
     `root` is the tree's own inode, mtime and mode.  `private` are files that others own or hold too, or that carry
@@ -92,8 +90,7 @@ class Taken:
     alien: str
 
 
-@dataclass(frozen=True)
-class Scanned:
+class Scanned(NamedTuple):
     """A tree that was read: its manifest, what was left out, what to tell, and the bytes its files hold."""
 
     manifest: Manifest

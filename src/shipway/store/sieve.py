@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from shipway.model.derived import is_cache_directory, is_derived, sources_of
 from shipway.model.entry import join
-from shipway.model.generated import is_generated
+from shipway.model.generated import generated_among
 from shipway.store.request import BYTECODE, GENERATED, LIBTOOL
 from shipway.store.walk import Listing
 
@@ -26,8 +26,11 @@ class Sieve:
     def dropped(self, listing: Listing) -> dict[str, str]:
         """The names of a listing that are left out, each with the reason."""
         names = [*listing.files, *(link.name for link in listing.links)]
-        others = [name for name in names if not name.endswith(".py")]
-        return {name: why for name in others if (why := self._reason(listing, name))}
+        dropped = dict.fromkeys(generated_among(listing.at, names), GENERATED)
+        if not self.keep_libtool and (listing.path in _LIBRARIES or listing.at in _LIBRARIES):
+            dropped |= {name: LIBTOOL for name in names if name.endswith(".la")}
+        dropped |= dict.fromkeys(self._bytecode(listing.at, names), BYTECODE)
+        return dropped
 
     def empties(self, listing: Listing, dropped: dict[str, str]) -> bool:
         """Whether a directory goes too, because it was there for bytecode only and nothing stays in it."""
@@ -35,13 +38,15 @@ class Sieve:
             return False
         return len(dropped) == len(listing.files) + len(listing.links)
 
-    def _reason(self, listing: Listing, name: str) -> str:
-        path = join(listing.at, name)
-        if (".py" in name or ".nb" in name or "$py" in name) and is_derived(path):
-            return BYTECODE if any(self._holds(source) for source in sources_of(path)) else ""
-        if name.endswith(".la") and not self.keep_libtool and (listing.path in _LIBRARIES or listing.at in _LIBRARIES):
-            return LIBTOOL
-        return GENERATED if is_generated(path) else ""
+    def _bytecode(self, directory: str, names: Sequence[str]) -> Iterator[str]:
+        """Bytecode among the names of a directory; most directories are recognised as having none by one look at all names."""
+        if not _may_be_derived("/".join(names)):
+            return
+        for name in names:
+            if not name.endswith(".py") and _may_be_derived(name):
+                path = join(directory, name)
+                if is_derived(path) and any(self._holds(source) for source in sources_of(path)):
+                    yield name
 
     def _holds(self, path: str) -> bool:
         parent, _, name = path.rpartition("/")
@@ -53,3 +58,7 @@ class Sieve:
         """All names at one place; the sources of one directory's bytecode are asked for one after the other."""
         found = self._listings.get(directory, ())
         return frozenset(name for each in found for name in (*each.files, *(link.name for link in each.links)))
+
+
+def _may_be_derived(text: str) -> bool:
+    return ".py" in text or ".nb" in text or "$py" in text

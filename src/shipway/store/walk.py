@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from shipway.model.entry import Xattrs, join
@@ -36,8 +35,7 @@ class Symlink(NamedTuple):
     ctime: int
 
 
-@dataclass(slots=True)
-class Listing:
+class Listing(NamedTuple):
     """A directory of the tree: `path` there, `at` in the manifest, and its names by kind, sorted."""
 
     path: str
