@@ -310,12 +310,13 @@ class FileSystem:
 
     def _make_file(self, path: str, mode: int, mtime_ns: int | None, fill: Callable[[int], None]) -> None:
         """A new file, filled, then given its mode and time; on any error it is removed again."""
-        descriptor = os.open(path, _NEW, 0o600)
+        descriptor = os.open(path, _NEW, mode & 0o777)
         try:
             try:
                 self.step("fill", path)
                 fill(descriptor)
-                os.fchmod(descriptor, mode)
+                if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
+                    os.fchmod(descriptor, mode)
                 if mtime_ns is not None:
                     os.utime(descriptor, ns=(mtime_ns, mtime_ns))
             finally:

@@ -58,23 +58,23 @@ _MIME = frozenset({
     "subclasses", "treemagic", "types", "version",
 })  # fmt: skip
 
-# Generated files by name, with what must hold of the directory they lie in.
-_GENERATED: dict[str, re.Pattern[str]] = {
-    "dir": re.compile(r"share/info\Z"),
-    "dir.old": re.compile(r"share/info\Z"),
-    "perllocal.pod": re.compile(r""),
-    "icon-theme.cache": re.compile(r"share/icons/"),
-    "gschemas.compiled": re.compile(r"share/glib-2\.0/schemas\Z"),
-    "mimeinfo.cache": re.compile(r"share/applications\Z"),
-    "giomodule.cache": re.compile(r"(?:.*/)?gio/modules\Z", re.DOTALL),
-    "fonts.dir": re.compile(r"(?:share|lib/X11)/fonts\b"),
-    "fonts.scale": re.compile(r"(?:share|lib/X11)/fonts\b"),
-    "fonts.cache-1": re.compile(r"(?:share|lib/X11)/fonts\b"),
-    ".uuid": re.compile(r"(?:share|lib/X11)/fonts\b"),
-    "dropin.cache": re.compile(r"(?:.*/)?plugins\Z", re.DOTALL),
-    **dict.fromkeys(_MIME, re.compile(r"share/mime\Z")),
+# Generated files by name, with what must hold of the directory they lie in.  Patterns are compiled when they are first asked for.
+_GENERATED: dict[str, str] = {
+    "dir": r"share/info\Z",
+    "dir.old": r"share/info\Z",
+    "perllocal.pod": r"",
+    "icon-theme.cache": r"share/icons/",
+    "gschemas.compiled": r"share/glib-2\.0/schemas\Z",
+    "mimeinfo.cache": r"share/applications\Z",
+    "giomodule.cache": r"(?s)(?:.*/)?gio/modules\Z",
+    "fonts.dir": r"(?:share|lib/X11)/fonts\b",
+    "fonts.scale": r"(?:share|lib/X11)/fonts\b",
+    "fonts.cache-1": r"(?:share|lib/X11)/fonts\b",
+    ".uuid": r"(?:share|lib/X11)/fonts\b",
+    "dropin.cache": r"(?s)(?:.*/)?plugins\Z",
+    **dict.fromkeys(_MIME, r"share/mime\Z"),
 }
-_MIME_TYPE = re.compile(r"share/mime/(?!packages/)[^/]+/[^/]+\.xml", re.DOTALL)
+_MIME_TYPE = r"(?s)share/mime/(?!packages/)[^/]+/[^/]+\.xml"
 _FONT_CACHE = "var/cache/fontconfig/"
 _TREES = ("share/mime/", _FONT_CACHE)
 
@@ -84,8 +84,8 @@ def is_generated(path: str) -> bool:
     parent, _, name = path.rpartition("/")
     place = _GENERATED.get(name)
     if place is None:
-        return path.startswith(_TREES) and (path.startswith(_FONT_CACHE) or _MIME_TYPE.fullmatch(path) is not None)
-    return place.match(parent) is not None
+        return path.startswith(_TREES) and (path.startswith(_FONT_CACHE) or re.fullmatch(_MIME_TYPE, path) is not None)
+    return re.match(place, parent) is not None
 
 
 def generated_among(directory: str, names: Iterable[str]) -> list[str]:
@@ -93,13 +93,13 @@ def generated_among(directory: str, names: Iterable[str]) -> list[str]:
     if f"{directory}/".startswith(_TREES):
         return [name for name in names if is_generated(f"{directory}/{name}")]
     known = sorted(_GENERATED.keys() & names)
-    return [name for name in known if _GENERATED[name].match(directory)]
+    return [name for name in known if re.match(_GENERATED[name], directory)]
 
 
 class _Rule(NamedTuple):
     """A regeneration for every directory that the first group of `trigger` finds in a changed path."""
 
-    trigger: re.Pattern[str]
+    trigger: str
     tools: tuple[str, ...]
     arguments: tuple[str, ...]
     output: Output
@@ -117,7 +117,7 @@ class _Rule(NamedTuple):
 _DIRECTORY = "{directory}"
 _RULES = (
     _Rule(
-        re.compile(r"(share/info)/[^/]+\.info(?:\.(?:gz|bz2|xz|lzma|zst))?", re.DOTALL),
+        r"(?s)(share/info)/[^/]+\.info(?:\.(?:gz|bz2|xz|lzma|zst))?",
         ("install-info",),
         ("{input}", "{index}"),
         Output.MERGE,
@@ -126,7 +126,7 @@ _RULES = (
         removal=("--delete", "{input}", "{index}"),
     ),
     _Rule(
-        re.compile(r"(share/icons/[^/]+)/.+", re.DOTALL),
+        r"(?s)(share/icons/[^/]+)/.+",
         ("gtk4-update-icon-cache", "gtk-update-icon-cache", "gtk-update-icon-cache-3.0"),
         ("--force", "--ignore-theme-index", "--quiet", _DIRECTORY),
         Output.VIEW,
@@ -134,7 +134,7 @@ _RULES = (
         "the icon cache lists every icon of the theme",
     ),
     _Rule(
-        re.compile(r"(share/mime)/packages/[^/]+\.xml", re.DOTALL),
+        r"(?s)(share/mime)/packages/[^/]+\.xml",
         ("update-mime-database",),
         (_DIRECTORY,),
         Output.VIEW,
@@ -143,7 +143,7 @@ _RULES = (
         reads=("packages",),
     ),
     _Rule(
-        re.compile(r"(share/glib-2\.0/schemas)/[^/]+\.(?:gschema\.xml|enums\.xml|gschema\.override)", re.DOTALL),
+        r"(?s)(share/glib-2\.0/schemas)/[^/]+\.(?:gschema\.xml|enums\.xml|gschema\.override)",
         ("glib-compile-schemas",),
         (_DIRECTORY,),
         Output.VIEW,
@@ -151,7 +151,7 @@ _RULES = (
         "settings are read from all schemas compiled into one file",
     ),
     _Rule(
-        re.compile(r"(share/applications)/.+\.desktop", re.DOTALL),
+        r"(?s)(share/applications)/.+\.desktop",
         ("update-desktop-database",),
         ("--quiet", _DIRECTORY),
         Output.VIEW,
@@ -159,7 +159,7 @@ _RULES = (
         "the cache says which application opens which MIME type",
     ),
     _Rule(
-        re.compile(r"((?:[^/]+/)+gio/modules)/[^/]+\.so", re.DOTALL),
+        r"(?s)((?:[^/]+/)+gio/modules)/[^/]+\.so",
         ("gio-querymodules",),
         (_DIRECTORY,),
         Output.VIEW,
@@ -167,7 +167,7 @@ _RULES = (
         "the cache lists what every GIO module offers",
     ),
     _Rule(
-        re.compile(r"((?:share/fonts/X11|lib/X11/fonts)/.+)/[^/]+\.(?:ttf|ttc|otf|pf[ab])(?:\.gz)?", re.DOTALL),
+        r"(?s)((?:share/fonts/X11|lib/X11/fonts)/.+)/[^/]+\.(?:ttf|ttc|otf|pf[ab])(?:\.gz)?",
         ("mkfontscale",),
         (_DIRECTORY,),
         Output.VIEW,
@@ -175,9 +175,7 @@ _RULES = (
         "the X server finds scalable fonts by fonts.scale",
     ),
     _Rule(
-        re.compile(
-            r"((?:share/fonts/X11|lib/X11/fonts)/.+)/[^/]+\.(?:ttf|ttc|otf|pf[ab]|pcf|bdf|snf)(?:\.gz)?", re.DOTALL
-        ),
+        r"(?s)((?:share/fonts/X11|lib/X11/fonts)/.+)/[^/]+\.(?:ttf|ttc|otf|pf[ab]|pcf|bdf|snf)(?:\.gz)?",
         ("mkfontdir",),
         (_DIRECTORY,),
         Output.VIEW,
@@ -185,7 +183,7 @@ _RULES = (
         "the X server finds fonts by fonts.dir",
     ),
     _Rule(
-        re.compile(r"(share/fonts)/.+\.(?:ttf|ttc|otf|pf[ab]|pcf|bdf|woff2?)(?:\.gz)?", re.DOTALL),
+        r"(?s)(share/fonts)/.+\.(?:ttf|ttc|otf|pf[ab]|pcf|bdf|woff2?)(?:\.gz)?",
         ("fc-cache",),
         (_DIRECTORY,),
         Output.ELSEWHERE,
@@ -195,15 +193,14 @@ _RULES = (
 )
 
 
-_CONCERNED = re.compile(
-    r"share/(?:info|icons|mime|glib-2\.0|applications|fonts)(?:/|\Z)|lib/X11/fonts(?:/|\Z)|(?:.*/)?gio/modules\Z",
-    re.DOTALL,
+_CONCERNED = (
+    r"(?s)share/(?:info|icons|mime|glib-2\.0|applications|fonts)(?:/|\Z)|lib/X11/fonts(?:/|\Z)|(?:.*/)?gio/modules\Z"
 )
 
 
 def may_regenerate(directory: str) -> bool:
     """Whether a change in a directory can ask for a regeneration at all: a quick no for almost all."""
-    return _CONCERNED.match(directory) is not None
+    return re.match(_CONCERNED, directory) is not None
 
 
 def regenerate_for(changed: Iterable[str]) -> list[Regeneration]:
@@ -216,7 +213,7 @@ def regenerate_for(changed: Iterable[str]) -> list[Regeneration]:
     for rule in _RULES:
         inputs: dict[str, list[str]] = {}
         for path in paths:
-            match = rule.trigger.fullmatch(path)
+            match = re.fullmatch(rule.trigger, path)
             if match and not is_generated(path):
                 inputs.setdefault(match.group(1), []).append(path)
         found += [rule.regeneration(directory, tuple(inputs[directory])) for directory in sorted(inputs)]

@@ -34,7 +34,7 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from shipway.errors import ConflictError, ShipwayError, StuckError
-from shipway.fs.found import identity
+from shipway.fs.found import DIRECTORY, identity, look
 from shipway.fs.lock import FileLock
 from shipway.model.entry import parent_of
 from shipway.model.facts import INSTALLED, FactChange, Installed
@@ -257,7 +257,7 @@ class Committer:
     def _roll_forward(self, ref: int, prepared: _Prepared, journal: Journal) -> None:
         database = self.site.database
         try:
-            journal.roll_forward(prepared.steps)
+            journal.carry_out(prepared.steps)
         except (OSError, StuckError) as error:
             database.set_state(ref, State.UNDOING, str(error))
             take_back(self.site, ref, journal, prepared.steps)
@@ -350,10 +350,11 @@ def conflict_error(conflicts: tuple[Conflict, ...]) -> ConflictError:
 def _as_planned(layout: Layout, step: Step) -> bool:
     if step.unit.derived:
         return True
-    found = identity(layout.live(step.unit.path))
+    live = layout.live(step.unit.path)
     if step.unit.verb is Verb.PLACE:
-        return found is None or found.kind == "d"
-    return found == step.live
+        found = look(live)
+        return found is None or found.kind == DIRECTORY
+    return identity(live) == step.live
 
 
 def _overlap(path: str, paths: set[str]) -> bool:

@@ -45,8 +45,33 @@ class Journal:
         self.mode = mode
         self.manifest = manifest
         self.left: list[str] = []
+        """Directories that could not be removed because something new lies in them."""
 
-    """Directories that could not be removed because something new lies in them."""
+    def carry_out(self, steps: list[Step]) -> None:
+        """`roll_forward` for the process that has just staged: it knows what lies in its own area, so it looks less."""
+        for step in steps:
+            if not self._carried_out(step):
+                self._forward(step)
+
+    def _carried_out(self, step: Step) -> bool:
+        """Do a unit where all is as planned; False, and nothing done, where it has to be looked at closely.
+
+        A place needs no look: the rename itself refuses a name that is taken.
+        """
+        there, live = staged(self.area, step.seq), self.layout.live(step.unit.path)
+        verb = step.unit.verb
+        if step.unit.derived or self.mode == FALLBACK:
+            return False
+        try:
+            if verb is Verb.PLACE:
+                self.fs.place(there, live)
+            elif verb is Verb.SWAP and step.live is not None and identity(live) == step.live:
+                self.fs.exchange(there, live)
+            else:
+                return False
+        except (FileExistsError, FileNotFoundError):
+            return False
+        return True
 
     def roll_forward(self, steps: list[Step]) -> None:
         """Finish every unit, in order.  Raises OSError where one proves impossible, StuckError where one is unclear."""
