@@ -28,6 +28,8 @@ from shipway.store.request import Scanned, SealRequest
 from shipway.store.scan import scan
 from shipway.store.seal import adopt, copy, give_back
 
+_WORTH_SYNCING_AHEAD = 8 << 20
+
 
 class Staged(NamedTuple):
     """A staged tree and what is known of it.
@@ -73,7 +75,7 @@ class Sealer:
         self.count += 1
         request, notes = self._request(staged)
         self.site.tell("phase", "reading the tree")
-        scanned = (scan if staged.move else copy)(self.site.fs, request)
+        scanned = scan(self.site.fs, request) if staged.move else self._copied(request)
         self._refuse_folded(scanned.manifest)
         notes += _remarks(staged, scanned)
         if not staged.move:
@@ -87,6 +89,17 @@ class Sealer:
             give_back(self.site.fs, request)
             self.session.forget_origin()
             raise
+
+    def _copied(self, request: SealRequest) -> Scanned:
+        """Copy the tree, and have what was copied written back while the rest is prepared."""
+        descriptor = self.site.fs.open_for_sync(self.session.area)
+        try:
+            scanned = copy(self.site.fs, request)
+            if scanned.bytes > _WORTH_SYNCING_AHEAD:
+                self.site.fs.ahead.start(descriptor)
+            return scanned
+        finally:
+            os.close(descriptor)
 
     def preview(self, staged: Staged) -> Image:
         """The image a tree would become, without bytecode; the tree is only read."""

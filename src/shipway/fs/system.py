@@ -12,9 +12,11 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from shipway.errors import ShipwayError
 from shipway.fs import native, tree
+from shipway.fs.ahead import SyncAhead
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -45,6 +47,7 @@ class FileSystem:
         self.mode = mode
         self._exchange: dict[int, bool] = {}
         self._no_reflink: set[int] = set()
+        self.ahead = SyncAhead()
 
     def step(self, operation: str, path: str) -> None:
         """Called before each single change, with the method's name and the path that is about to change."""
@@ -256,7 +259,7 @@ class FileSystem:
     def write_file(self, path: str, data: bytes, mode: int, mtime_ns: int | None = None) -> None:
         """A new file with this content, exactly this mode, and this time if given; FileExistsError if it exists."""
         self.step("write_file", path)
-        self._make_file(path, mode, mtime_ns, lambda target: native.write_all(target, data))
+        self._make_file(path, mode, mtime_ns, partial(native.write_all, data=data))
 
     def copy_file(self, source: str, target: str, mode: int, mtime_ns: int) -> None:
         """A new file with the content of `source`, exactly this mode and time; FileExistsError if `target` exists.
@@ -267,7 +270,7 @@ class FileSystem:
         self.step("copy_file", target)
         origin = os.open(source, _READ)
         try:
-            self._make_file(target, mode, mtime_ns, lambda copy: self._copy(origin, copy))
+            self._make_file(target, mode, mtime_ns, partial(self._copy, origin))
         finally:
             os.close(origin)
 
@@ -278,7 +281,7 @@ class FileSystem:
         try:
             if os.fstat(origin).st_dev in self._no_reflink:
                 return False
-            self._make_file(target, mode, mtime_ns, lambda copy: self._clone_or_raise(origin, copy))
+            self._make_file(target, mode, mtime_ns, partial(self._clone_or_raise, origin))
         except _NotClonedError:
             return False
         finally:
@@ -345,6 +348,7 @@ class FileSystem:
     def sync(self, descriptor: int) -> None:
         """Have the whole file system of the descriptor on disk (syncfs(2)); its error is raised."""
         self.step("sync", "")
+        self.ahead.settle()
         native.syncfs(descriptor)
 
     def flush(self, path: str) -> None:

@@ -95,6 +95,8 @@ class Copier(Reader):
 
     def _content(self, file: int, status: os.stat_result, chunk: Chunk, name: str) -> Content:
         xattrs = xattrs_of(file)
+        if self._clones is False and not xattrs and not chunk.alias and not _is_long(status):
+            return self._rewritten(file, status, f"{under(self.destination, chunk.at)}/{name}")
         if chunk.alias:
             return Content(*self.digest_long(file, status.st_size), xattrs)
         data = None if _is_long(status) else os.read(file, status.st_size + 1)
@@ -112,6 +114,17 @@ class Copier(Reader):
         if data is not None and not copied:
             return Content(hashlib.sha256(data).digest(), self.names_stage(data), xattrs, lost)
         return Content(*self._digest_of(target, status.st_size), xattrs, lost)
+
+    def _rewritten(self, file: int, status: os.stat_result, target: str) -> Content:
+        """The usual case: a small file without attributes, where data cannot be shared."""
+        data = os.read(file, status.st_size + 1)
+        if len(data) != status.st_size:
+            raise ChangedError
+        try:
+            self.fs.write_file(target, data, status.st_mode & IMAGE_MODE, status.st_mtime_ns)
+        except OSError as error:
+            raise _NotStoredError(error) from error
+        return Content(hashlib.sha256(data).digest(), self.names_stage(data), (), ())
 
     def _store(self, path: str, target: str, status: os.stat_result, data: bytes | None) -> bool:
         """Make the copy; whether the kernel copied it, rather than that `data` was written."""
