@@ -4,6 +4,8 @@
 #   make test     the tests                                   make test TESTS="tests/model -k plan"
 #   make lint     ruff and mypy
 #   make bench    the measurements                            make bench BENCH="--parts merge,remove --rounds 3"
+#   make proof    attack what is promised                     make proof PROOF="--full --attacks kill,power"
+#   make proof-peers   the same attacks on cp, pip, uv, ...   make proof-peers PEERS="--tools cp,pip"
 #   make format   let ruff mend what it can                   make clean   remove what make has made
 #
 # PYTHON=… chooses the interpreter, VENV=… another place than .venv.
@@ -12,6 +14,8 @@ VENV  ?= .venv
 TESTS ?=
 DEMO  ?=
 BENCH ?=
+PROOF ?=
+PEERS ?=
 JOBS  ?= auto
 
 new_enough := import sys; sys.exit(sys.version_info < (3, 11))
@@ -20,9 +24,9 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 
 bin     := $(VENV)/bin
 pip     := $(bin)/python -m pip --disable-pip-version-check --quiet
-checked := src tests demo bench
+checked := src tests demo bench proof
 
-.PHONY: help demo test lint bench format clean
+.PHONY: help demo test lint bench proof proof-peers format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -33,6 +37,12 @@ demo: $(VENV)/installed
 
 bench: $(VENV)/installed
 	@$(bin)/python -m bench $(BENCH)
+
+proof: $(VENV)/installed
+	@$(bin)/python -m proof $(PROOF)
+
+proof-peers: $(VENV)/installed
+	@$(bin)/python -m proof.peers $(PEERS)
 
 lint: $(VENV)/developing
 	$(bin)/ruff check $(checked)
@@ -55,7 +65,7 @@ format: $(VENV)/developing
 	$(bin)/ruff format $(checked)
 
 clean:
-	rm -rf $(VENV) .demo .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .demo .bench .proof build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	@test -n '$(PYTHON)' || { echo 'make: no Python 3.11 or newer found; say which: make PYTHON=/path/to/python3' >&2; exit 1; }

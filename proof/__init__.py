@@ -1,0 +1,1 @@
+"""Proof by force: what the invariants promise, attacked and counted."""
