@@ -34,7 +34,7 @@ class Blockers:
     def _search(self, path: str) -> str:
         listings = self._listings(path)
         for name, seen in self._disk.names(path).items():
-            entry = next((listing[name] for listing in listings if name in listing), None)
+            entry = _first(listings, name)
             reason = self._judge(join(path, name), seen, entry)
             if reason:
                 return reason
@@ -43,7 +43,7 @@ class Blockers:
     def _search_names(self, path: str) -> str:
         listings = self._listings(path)
         for name, kind in self._disk.kinds(path).items():
-            entry = next((listing[name] for listing in listings if name in listing), None)
+            entry = _first(listings, name)
             if entry is not None and entry.kind == kind != DIRECTORY:
                 continue
             reason = self._judge_name(join(path, name), kind, entry)
@@ -82,6 +82,13 @@ class Blockers:
         sources = sources_of(path)
         packaged = any(manifest.entry(source) is not None for manifest in self._old for source in sources)
         return packaged or any(self._disk.look(source) is not None for source in sources)
+
+
+def _first(listings: list[Mapping[str, Entry]], name: str) -> Entry | None:
+    for listing in listings:
+        if (entry := listing.get(name)) is not None:
+            return entry
+    return None
 
 
 def only_derived(disk: Disk, path: str) -> bool:

@@ -112,9 +112,15 @@ class Manifest(NamedTuple):
         """The manifest of what lies below a path, rooted there; EMPTY if there is no such directory."""
         if path not in self.directories:
             return EMPTY
-        start = f"{path}/" if path else ""
-        below = {p[len(start) :]: d for p, d in self.directories.items() if p.startswith(start)}
-        return Manifest({"": self.directories[path], **below})
+        found = {"": self.directories[path]}
+        waiting = [("", path)]
+        while waiting:
+            below, at = waiting.pop()
+            for name, entry in self.directories[at].entries.items():
+                if entry[1] == DIRECTORY:
+                    waiting.append((join(below, name), join(at, name)))
+                    found[join(below, name)] = self.directories[join(at, name)]
+        return Manifest({p: found[p] for p in sorted(found)})
 
     def image_name(self) -> str:
         """The name of the image: a digest over everything, times included."""

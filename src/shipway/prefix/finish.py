@@ -90,10 +90,11 @@ class Finisher:
 
     def _disarm(self, there: str, manifest: Manifest) -> None:
         """Old programs with setuid or capabilities must not stay usable in the undo area (I11)."""
-        if any(_is_armed(entry) for entry in manifest.entries()):
-            for path, entry in manifest.files():
-                if _is_armed(entry):
-                    self._disarm_one(f"{there}/{path}")
+        if not any(entry.mode & SPECIAL_BITS or entry.xattrs for entry in manifest.entries()):
+            return
+        for path, entry in manifest.files():
+            if _is_armed(entry):
+                self._disarm_one(f"{there}/{path}")
 
     def _disarm_one(self, path: str) -> None:
         found = look(path)
