@@ -42,7 +42,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=10, help="rounds of each race by each method (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=4, help="at most so long for each (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=3, help="at most so long for each (%(default)s)")
     parser.add_argument("--importers", type=int, default=3, help="processes that import meanwhile (%(default)s)")
     parser.add_argument("--dir", type=Path, default=Path(".demo"), help="where everything is kept (%(default)s)")
     parser.add_argument("--python2", metavar="EXE", help="a Python 2.7 (default: the first that is found)")
