@@ -29,7 +29,7 @@ from shipway.prefix.library import Library
 from shipway.prefix.lookup import resolve
 from shipway.prefix.recover import needs_recovery, recover_locked
 from shipway.prefix.session import Session
-from shipway.prefix.site import Options, Site, open_site
+from shipway.prefix.site import Options, Site, made_for_state, open_site, remove_state
 from shipway.prefix.undoing import choose, intent_to_undo, only_facts
 from shipway.prefix.verify import Report
 from shipway.prefix.work import Outcome, Work
@@ -166,8 +166,9 @@ class Prefix:
         lock.acquire(wait=self.site.options.wait, on_wait=self.site.on_wait)
         try:
             recover_locked(self.site)
+            made = made_for_state(self.site)
             self.close()
-            self.site.fs.remove_tree(self.site.layout.state)
+            remove_state(self.site, made)
         finally:
             lock.release()
         return self.site.layout.state

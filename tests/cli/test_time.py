@@ -110,8 +110,21 @@ def test_detach_forgets_and_keeps_the_files(full: Shop) -> None:
     assert full("owner", "bin/x").out == "gmp 2\n"
 
 
+def test_detach_all_leaves_directories_that_hold_something_else(full: Shop) -> None:
+    (full.root / "var/lib/mine").write_text("mine")
+    assert full("detach", "--all").code == 0
+    assert [path.name for path in (full.root / "var/lib").iterdir()] == ["mine"]
+
+
+def test_detach_all_leaves_a_directory_that_was_there_before(shop: Shop) -> None:
+    (shop.root / "var").mkdir()
+    shop.merge({"bin/x": "1"})
+    assert shop("detach", "--all").code == 0
+    assert list((shop.root / "var").iterdir()) == []
+
+
 def test_detach_all_leaves_a_plain_tree(full: Shop) -> None:
     ran = full("detach", "--all", "--json")
     assert ran.json["detached"] == ["gmp", "mpfr"]
-    assert not (full.root / "var/lib/shipway").exists()
+    assert not (full.root / "var").exists()
     assert text(full) == "2"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 from typing import NamedTuple
 
 from shipway.errors import ShipwayError, UsageError
@@ -12,6 +13,7 @@ from shipway.fs.lock import FileLock, Waiting
 from shipway.fs.mount import syncfs_reports_errors
 from shipway.fs.pool import run
 from shipway.fs.system import FileSystem
+from shipway.model.entry import join
 from shipway.model.event import Event, Listener, silent
 from shipway.prefix.database import Database
 from shipway.prefix.layout import STATE, Layout
@@ -120,25 +122,27 @@ def open_site(
         raise UsageError(f"{root} is not a directory", hint=f"mkdir {root}, or name another prefix with -p")
     layout, fs = Layout(real), fs or FileSystem()
     write = os.access(layout.state if os.path.isdir(layout.state) else real, os.W_OK | os.X_OK)
-    if write:
-        _make_state(layout, fs, options)
-    elif not os.path.exists(layout.database):
+    made = _make_state(layout, fs, options) if write else ()
+    if not write and not os.path.exists(layout.database):
         raise ShipwayError(f"nothing is installed in {root} by shipway, and you may not write there")
     write = write and os.access(layout.work, os.W_OK | os.X_OK)
     database = Database(layout.database, write=write, step=fs.step)
     if write and database.meta("id") is None:
-        database.set_meta({"id": os.urandom(16).hex(), "root": real})
+        database.set_meta({"id": os.urandom(16).hex(), "root": real, "made": ":".join(made)})
         fs.chmod(layout.database, 0o644 if options.group is None else 0o664)
     return Site(layout, database, fs, options, listener)
 
 
-def _make_state(layout: Layout, fs: FileSystem, options: Options) -> None:
-    """Make the state directory; what is in it is made by whoever comes first, and the database last."""
+def _make_state(layout: Layout, fs: FileSystem, options: Options) -> list[str]:
+    """Make the state directory; what is in it is made by whoever comes first, and the database last.
+
+    Returns which of the directories above it were made for it.
+    """
     if os.path.exists(layout.database):
-        return
-    parts = STATE.split("/")
-    for end in range(len(parts)):
-        _ensure(fs, layout.live("/".join(parts[: end + 1])), 0o755)
+        return []
+    *above, _ = accumulate(STATE.split("/"), join)
+    made = [path for path in above if _ensure(fs, layout.live(path), 0o755)]
+    _ensure(fs, layout.state, 0o755)
     for path in (layout.images, layout.work, layout.leases):
         _ensure(fs, path, 0o755)
     for path in (layout.undo, layout.lost):
@@ -147,6 +151,7 @@ def _make_state(layout: Layout, fs: FileSystem, options: Options) -> None:
         _share(layout, fs, options.group)
     if not os.path.exists(f"{layout.images}/CACHEDIR.TAG"):
         _once(lambda: fs.write_file(f"{layout.images}/CACHEDIR.TAG", CACHE_TAG, 0o644))
+    return made
 
 
 def _share(layout: Layout, fs: FileSystem, group: int) -> None:
@@ -156,12 +161,28 @@ def _share(layout: Layout, fs: FileSystem, group: int) -> None:
         fs.chmod(path, 0o2770 if path in (layout.undo, layout.lost) else 0o2775)
 
 
-def _ensure(fs: FileSystem, path: str, mode: int) -> None:
-    _once(lambda: fs.mkdir(path, mode))
+def made_for_state(site: Site) -> list[str]:
+    """The directories above the state directory that were made for it, the deepest first."""
+    made = site.database.meta("made") or ""
+    return [path for path in reversed(made.split(":")) if path]
 
 
-def _once(make: Callable[[], None]) -> None:
+def remove_state(site: Site, made: Iterable[str]) -> None:
+    """Remove the state directory, and of the directories that were made for it those in which there is nothing else."""
+    site.fs.remove_tree(site.layout.state)
+    for path in made:
+        if not os.listdir(site.layout.live(path)):
+            site.fs.rmdir(site.layout.live(path))
+
+
+def _ensure(fs: FileSystem, path: str, mode: int) -> bool:
+    return _once(lambda: fs.mkdir(path, mode))
+
+
+def _once(make: Callable[[], None]) -> bool:
+    """Whether it was us who made it."""
     try:
         make()
     except FileExistsError:
-        return
+        return False
+    return True
