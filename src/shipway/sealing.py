@@ -16,7 +16,7 @@ from shipway.errors import ConflictError, ShipwayError, UsageError
 from shipway.fs.found import look
 from shipway.fs.mount import folds_case
 from shipway.fs.tree import make_directories
-from shipway.model.entry import DIRECTORY, LINK, Manifest, join, manifest_of
+from shipway.model.entry import DEEPEST, DIRECTORY, LINK, Manifest, join, manifest_of
 from shipway.model.facts import Installed
 from shipway.model.planning import Note
 from shipway.prefix.layout import STATE
@@ -24,11 +24,13 @@ from shipway.prefix.library import Library
 from shipway.prefix.session import Session
 from shipway.prefix.site import Site
 from shipway.store.compare import compare
-from shipway.store.request import Scanned, SealRequest
+from shipway.store.request import PATH_MAX, Scanned, SealRequest
 from shipway.store.scan import scan
 from shipway.store.seal import adopt, copy, give_back
 
 _WORTH_SYNCING_AHEAD = 8 << 20
+_STORE_PATH = 128
+"""Bytes that lie, at most, between the state directory and a path of an image, or of what was taken out."""
 
 
 class Staged(NamedTuple):
@@ -139,6 +141,8 @@ class Sealer:
             keep_libtool=staged.keep_libtool,
             jobs=self.site.options.jobs,
             constant_times=_constant_times(),
+            longest=PATH_MAX - len(os.fsencode(self.site.layout.state)) - _STORE_PATH,
+            deepest=DEEPEST,
         )
         make_directories(os.path.dirname(request.destination), self.site.shared_mode(0o755), self.site.fs.mkdir)
         return request, notes
@@ -148,7 +152,8 @@ class Sealer:
             hint = f"with --destdir its files lie in TREE{self.site.layout.root}" if source != tree else ""
             raise UsageError(f"{source} is not a directory", hint=hint)
         root = self.site.layout.root
-        if tree == root or root.startswith(tree + "/") or tree.startswith(f"{root}/{STATE}/"):
+        foreign = not tree.startswith(f"{self.session.area}/")
+        if tree == root or root.startswith(tree + "/") or (foreign and tree.startswith(f"{root}/{STATE}/")):
             raise UsageError(
                 f"{tree} is the prefix itself, or holds it", hint="stage the package into a directory of its own"
             )
@@ -166,7 +171,7 @@ class Sealer:
         """Where directories of the tree lie in truth, because the live one is a symlink; all others are conflicts."""
         redirects: dict[str, str] = {}
         problems: list[str] = []
-        for path in self._live_links(source, ""):
+        for path in self._live_links(source):
             live = self.site.layout.live(path)
             target = os.path.realpath(live)
             if not os.path.isdir(target):
@@ -179,17 +184,20 @@ class Sealer:
             raise ConflictError("live symlinks are in the way; nothing was changed", details=problems)
         return redirects
 
-    def _live_links(self, source: str, at: str) -> Iterator[str]:
+    def _live_links(self, source: str) -> Iterator[str]:
         """Directories of the tree that are symlinks in the prefix; looks only where the prefix has directories."""
-        with os.scandir(join(source, at) if at else source) as entries:
-            names = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
-        for name in sorted(names):
-            path = join(at, name)
-            found = look(self.site.layout.live(path))
-            if found is not None and found.kind == "l":
-                yield path
-            elif found is not None and found.kind == "d":
-                yield from self._live_links(source, path)
+        waiting = [""]
+        while waiting:
+            parent = waiting.pop()
+            with os.scandir(join(source, parent) if parent else source) as entries:
+                names = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
+            for name in sorted(names):
+                path = join(parent, name)
+                found = look(self.site.layout.live(path))
+                if found is not None and found.kind == "l":
+                    yield path
+                elif found is not None and found.kind == "d":
+                    waiting.append(path)
 
     def _refuse_folded(self, manifest: Manifest) -> None:
         """Names that differ only in case are one where the file system folds case."""

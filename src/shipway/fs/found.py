@@ -131,7 +131,9 @@ def _found(name: str, path: str, status: os.stat_result) -> Found:
 
 def everything(path: str) -> Iterator[str]:
     """A path and all paths below it, a directory before what is in it; symlinks are not followed."""
-    yield path
-    if os.path.isdir(path) and not os.path.islink(path):
-        for name in sorted(os.listdir(path)):
-            yield from everything(f"{path}/{name}")
+    waiting = [path]
+    while waiting:
+        path = waiting.pop()
+        yield path
+        if os.path.isdir(path) and not os.path.islink(path):
+            waiting += [f"{path}/{name}" for name in sorted(os.listdir(path), reverse=True)]

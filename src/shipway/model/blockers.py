@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shipway.model.derived import is_cache_directory, is_derived, sources_of
-from shipway.model.entry import DIRECTORY, KIND_NAMES, Entry, join, parent_of
+from shipway.model.entry import DEEPEST, DIRECTORY, KIND_NAMES, Entry, join, parent_of
 from shipway.model.planning import Disk, PlanRequest, Seen, is_configuration, matches
 
 
@@ -93,6 +93,8 @@ def _first(listings: list[Mapping[str, Entry]], name: str) -> Entry | None:
 
 def only_derived(disk: Disk, path: str) -> bool:
     """Whether a directory holds derived files and nothing else (as a late importer leaves it behind)."""
+    if path.count("/") > DEEPEST + 1:
+        return False
     found = disk.kinds(path)
     return bool(found or is_cache_directory(path)) and all(
         only_derived(disk, join(path, name)) if kind == DIRECTORY else is_derived(join(path, name))

@@ -23,6 +23,9 @@ DIRECTORY = "d"
 
 KIND_NAMES = {FILE: "file", LINK: "symlink", DIRECTORY: "directory"}
 
+DEEPEST = 128
+"""Directories within directories that a tree may have: all that walks one may then call itself for each."""
+
 Xattrs = tuple[tuple[str, str], ...]
 
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from shipway.fs.found import DIRECTORY, FILE, LINK, list_directory, look
 from shipway.fs.tree import make_directories
 from shipway.model.derived import bytecode_of, is_derived
-from shipway.model.entry import Entry, Manifest, join, parent_of
+from shipway.model.entry import DEEPEST, Entry, Manifest, join, parent_of
 from shipway.model.planning import Note
 from shipway.model.unit import Verb
 from shipway.prefix.journal import Journal
@@ -190,10 +190,10 @@ def _names(directory: str) -> list[str]:
         return []
 
 
-def _holds_derived_only(path: str) -> bool:
-    found = list_directory(path)
+def _holds_derived_only(path: str, deepest: int = DEEPEST) -> bool:
+    found = list_directory(path) if deepest else []
     return bool(found) and all(
-        _holds_derived_only(f"{path}/{f.name}") if f.kind == DIRECTORY else is_derived(f"{path}/{f.name}")
+        _holds_derived_only(f"{path}/{f.name}", deepest - 1) if f.kind == DIRECTORY else is_derived(f"{path}/{f.name}")
         for f in found
     )
 

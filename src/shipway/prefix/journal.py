@@ -16,7 +16,7 @@ from shipway.fs.found import DIRECTORY, FILE, Identity, identity, list_directory
 from shipway.fs.hashing import hash_file
 from shipway.fs.system import FileSystem
 from shipway.model.derived import is_derived
-from shipway.model.entry import Manifest, parent_of
+from shipway.model.entry import DEEPEST, Manifest, parent_of
 from shipway.model.recovery import (
     Action,
     Role,
@@ -234,10 +234,10 @@ def content_of(path: str, kind: str) -> str:
     return f"-> {found.target}" if found else ""
 
 
-def _only_derived(path: str) -> bool:
-    found = list_directory(path)
-    return all(
-        _only_derived(f"{path}/{f.name}") if f.kind == DIRECTORY else is_derived(f"{path}/{f.name}") for f in found
+def _only_derived(path: str, deepest: int = DEEPEST) -> bool:
+    return deepest > 0 and all(
+        _only_derived(f"{path}/{f.name}", deepest - 1) if f.kind == DIRECTORY else is_derived(f"{path}/{f.name}")
+        for f in list_directory(path)
     )
 
 

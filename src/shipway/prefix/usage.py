@@ -88,19 +88,22 @@ class _Meter:
     def below(self, path: str) -> Iterator[Found]:
         """A directory and everything in it."""
         found = look(path)
-        if found is not None:
-            yield found
-            yield from self._in_directory(path)
+        if found is None:
+            return
+        yield found
+        waiting = [path]
+        while waiting:
+            path = waiting.pop()
+            for found in self._in_directory(path):
+                yield found
+                if found.kind == DIRECTORY:
+                    waiting.append(f"{path}/{found.name}")
 
-    def _in_directory(self, path: str) -> Iterator[Found]:
+    def _in_directory(self, path: str) -> list[Found]:
         try:
-            listing = list_directory(path)
+            return list_directory(path)
         except PermissionError:
             self._unread += 1
-            return
         except FileNotFoundError:
-            return
-        for found in listing:
-            yield found
-            if found.kind == DIRECTORY:
-                yield from self._in_directory(f"{path}/{found.name}")
+            pass
+        return []

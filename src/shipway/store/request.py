@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from shipway.model.entry import Manifest
 
+PATH_MAX = 4096
+"""The kernel's limit for a path in bytes, with a zero at the end (limits.h)."""
+
 BYTECODE = "bytecode"
 LIBTOOL = "libtool archive"
 GENERATED = "generated"
@@ -23,7 +26,8 @@ class SealRequest(NamedTuple):
     where an absolute symlink points.  `redirects` leads from directories of the tree to where they lie in
     truth, because the live one is a symlink (`lib64` to `lib`); nothing else may lie on the way.  `reference` is the installed version's manifest.
     `constant_times` are mtimes in whole seconds that say nothing, such as SOURCE_DATE_EPOCH.
-    `jobs` is the number of processes.
+    `jobs` is the number of processes.  `longest` is how many bytes a path in the tree may have,
+    `deepest` in how many directories it may lie.
     """
 
     source: str
@@ -34,6 +38,8 @@ class SealRequest(NamedTuple):
     keep_libtool: bool = False
     jobs: int = 1
     constant_times: frozenset[int] = frozenset()
+    longest: int = PATH_MAX - 1
+    deepest: int = PATH_MAX
 
 
 class Dropped(NamedTuple):

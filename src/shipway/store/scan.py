@@ -49,7 +49,7 @@ class Survey:
     """A tree whose names are known, to be read by a `Reader`; what the reader does besides is its own affair."""
 
     def __init__(self, request: SealRequest) -> None:
-        walk = Walk(request.source, request.redirects)
+        walk = Walk(request.source, request.redirects, (request.longest, request.deepest))
         self.request = request
         self.listings: list[Listing] = sorted(walk.listings, key=lambda each: each.path != each.at)
         self.problems = walk.problems

@@ -16,6 +16,9 @@ RESERVED = "var/lib/shipway"
 
 _ABOVE_RESERVED = "var/lib"
 
+LONGEST_NAME = 255
+_SHOWN = 80
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SPECIAL = {
     stat.S_IFCHR: "is a character device",
@@ -50,12 +53,15 @@ class Listing(NamedTuple):
 class Walk:
     """Every directory of a tree, parents before children, in sorted order: the same for the same tree.
 
-    `problems` gathers what cannot be sealed, "path: what".
+    `problems` gathers what cannot be sealed, "path: what".  `limits` are how many bytes and how many directories
+    a path may have.
     """
 
-    def __init__(self, source: str, redirects: Mapping[str, str]) -> None:
+    def __init__(self, source: str, redirects: Mapping[str, str], limits: tuple[int, int]) -> None:
         self.source = source
         self.redirects = redirects
+        self.longest, self.deepest = limits
+        self._told: set[str] = set()
         self.problems: list[str] = []
         self.listings: list[Listing] = []
         waiting = [("", "")]
@@ -64,6 +70,7 @@ class Walk:
             listing = self._visit(path, at)
             if listing is not None:
                 self.listings.append(listing)
+                self._refuse_long(listing)
                 waiting += self._below(listing)
 
     def problem(self, path: str, what: str | OSError) -> None:
@@ -79,9 +86,29 @@ class Walk:
             at = self.redirects.get(path, self.redirects.get(at, at))
             if at == RESERVED:
                 self.problem(path, "belongs to Shipway itself")
-            else:
+            elif at.count("/") >= self.deepest:
+                self._problem_of_tree(path, f"lies in more than {self.deepest} directories, one in another")
+            elif not self._is_long(at):
                 below.append((path, at))
         return below
+
+    def _is_long(self, at: str) -> bool:
+        return 4 * len(at) > self.longest and len(os.fsencode(at)) > self.longest
+
+    def _refuse_long(self, listing: Listing) -> None:
+        """Note a path that would be too long for the kernel once it lies in the prefix, or in the store."""
+        if 4 * len(listing.at) + LONGEST_NAME < self.longest:
+            return
+        for name in (*listing.files, *(link.name for link in listing.links), *listing.directories):
+            if self._is_long(join(listing.at, name)):
+                what = f"longer than the {self.longest} bytes that fit under this prefix"
+                self._problem_of_tree(join(listing.path, name), what)
+
+    def _problem_of_tree(self, path: str, what: str) -> None:
+        """Note what is wrong with a tree as a whole once, at the first path, which is long."""
+        if what not in self._told:
+            self._told.add(what)
+            self.problem(f"{path[:_SHOWN]}…" if len(path) > _SHOWN else path, what)
 
     def _visit(self, path: str, at: str) -> Listing | None:
         try:
