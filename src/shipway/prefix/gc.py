@@ -7,14 +7,17 @@ lost+found before the directory does.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from typing import NamedTuple
 
+from shipway.errors import LockedError
 from shipway.fs.found import DIRECTORY
 from shipway.fs.lock import is_locked
 from shipway.fs.tree import make_directories
 from shipway.model.entry import join
+from shipway.prefix import leases
 from shipway.prefix.finish import sweep_bytecode
 from shipway.prefix.layout import staged
 from shipway.prefix.library import Library
@@ -65,6 +68,7 @@ def forget(site: Site, number: int) -> Collected:
 
 
 def _collect(site: Site, choose: Callable[[list[Row]], list[Row]]) -> Collected:
+    """Looking for the living among the leases removes the files of the dead; not under another lock."""
     with Session(site) as session:
         lock = site.prefix_lock()
         lock.acquire(wait=site.options.wait, on_wait=site.on_wait)
@@ -73,7 +77,9 @@ def _collect(site: Site, choose: Callable[[list[Row]], list[Row]]) -> Collected:
             done = _set_aside(site, session, choose)
         finally:
             lock.release()
-        return done
+    with contextlib.suppress(LockedError):
+        leases.live(site.layout.leases)
+    return done
 
 
 def _set_aside(site: Site, session: Session, choose: Callable[[list[Row]], list[Row]]) -> Collected:
