@@ -1,8 +1,8 @@
 """A small prefix to attack, the kinds of transactions there are, and the judge.
 
 Every kind is arranged on disk once; a try copies that arrangement back to the same path, acts, and asks the judge.  The judge
-knows nothing of how Shipway works inside: it compares what lies in the prefix, and what the commands say of it, with the
-same prefix before the deed and after an undisturbed one.
+knows nothing of how Shipway works inside: it compares what lies in the prefix, and what Shipway says of it, with the
+same prefix before the deed and after an undisturbed one.  It asks by one process; every 25th time by the commands.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from proof.scene import Scene, leave, run
 
@@ -43,6 +46,16 @@ SHARED = {
 SHARED_NEW = {"lib/site/shared/far.py": "FAR = 2\n", "bin/other": "#!/bin/sh\necho 2\n", "lib/only-new.txt": "new\n"}
 
 Snapshot = Mapping[str, tuple[str, int, str]]
+Answer = Mapping[str, Any]
+
+ASK = Path(__file__).with_name("judge_process.py")
+BY_COMMANDS = 25
+"""Every so many judgements the commands are asked instead."""
+
+SAME = ("packages", "history", "images", "leases", "lost+found")
+"""What must be as before, or as after."""
+
+_judged = count(1)
 
 
 @dataclass(frozen=True)
@@ -50,7 +63,8 @@ class Deed:
     """A kind of transaction: packages there before, trees staged for it, and its command line without `-p PREFIX`.
 
     `{stage}` stands for the staged tree of the first name in `stages`, `{stage:NAME}` for another.  `script` is run by
-    Python in the command's place, with the prefix and the stages' directory as arguments: for what only the API can do.
+    Python in the command's place, with the prefix, the stages' directory and the global options as arguments: for what only
+    the API can do.
     `before` are command lines that are run in the arrangement.
     """
 
@@ -70,8 +84,10 @@ _SEVERAL = """
 import sys
 from shipway import Prefix
 from shipway.api import staged
-root, stages = sys.argv[1:]
-with Prefix(root) as prefix:
+from shipway.fs.system import FileSystem, RenameMode
+root, stages, *options = sys.argv[1:]
+mode = options[options.index("--rename-mode") + 1] if options else "auto"
+with Prefix(root, fs=FileSystem(RenameMode(mode))) as prefix:
     images = [prefix.seal_staged(staged(f"{stages}/{n}2", n, "2", python="")) for n in ("pkg", "spread")]
     with prefix.transaction(reason="several") as tx:
         for image in images:
@@ -115,13 +131,14 @@ class World:
         self._kept = room / "kept"
         self._arrange()
         self.before = snapshot(self.root)
-        self.known_before = known(scene, self.root)
-        self._keep()
-        done = run(self.command())
-        if done.returncode:
-            raise RuntimeError(f"{deed.name}: {done.stderr}")
+        self.staged = snapshot(self.stages)
+        self._keep(self._kept)
+        self.said_before = self._undisturbed()
+        self.restore()
+        self._must(self.command())
         self.after = snapshot(self.root)
-        self.known_after = known(scene, self.root)
+        self._keep(room / "kept-after")
+        self.said_after = self._undisturbed()
         self.restore()
 
     def _arrange(self) -> None:
@@ -129,22 +146,48 @@ class World:
         for name, files in {"neighbour1": NEIGHBOUR, **self.deed.stages}.items():
             make_tree(self.stages / name, files)
         for words in [_merge("neighbour", "1"), *self.deed.before]:
-            done = run(self._command(words))
-            if done.returncode:
-                raise RuntimeError(f"{self.deed.name}: {done.stderr}")
+            self._must(self._command(words))
 
-    def _keep(self) -> None:
-        run(["cp", "-a", str(self.room / "here"), str(self._kept)])
+    def _must(self, command: Sequence[str]) -> None:
+        done = run(command)
+        if done.returncode:
+            raise RuntimeError(f"{self.deed.name}: {done.stderr}")
+
+    def _undisturbed(self) -> Answer:
+        said = ask(self.scene, self.root)
+        if said["problems"] or said["work"] or said["undo"]:
+            raise RuntimeError(f"{self.deed.name}, undisturbed: {said}")
+        return said
+
+    def _keep(self, where: Path) -> None:
+        run(["cp", "-a", str(self.room / "here"), str(where)])
 
     def restore(self) -> None:
         """Put everything back as it was before the deed, at the same paths."""
         leave(self.room / "here")
         run(["cp", "-a", str(self._kept), str(self.room / "here")])
 
+    @cached_property
+    def known_before(self) -> object:
+        """What the commands say before the deed."""
+        return self._known(self._kept)
+
+    @cached_property
+    def known_after(self) -> object:
+        """What the commands say after an undisturbed deed."""
+        return self._known(self.room / "kept-after")
+
+    def _known(self, kept: Path) -> object:
+        asked = self.room / "asked"
+        run(["cp", "-a", str(kept), str(asked)])
+        said = known(self.scene, asked / "prefix")
+        leave(asked)
+        return said
+
     def command(self, *options: str) -> list[str]:
         """The deed's command line; `options` are global ones, such as --rename-mode."""
         if self.deed.script:
-            return [self.scene.python, "-c", self.deed.script, str(self.root), str(self.stages)]
+            return [self.scene.python, "-c", self.deed.script, str(self.root), str(self.stages), *options]
         return self._command(self.deed.command, *options)
 
     def _command(self, words: Sequence[str], *options: str) -> list[str]:
@@ -155,50 +198,88 @@ class World:
         return str(self.stages / word[7:-1]) if word.startswith("{stage:") else word
 
     def judge(self, root: Path | None = None) -> list[str]:
-        """What is wrong with the prefix after the deed was disturbed; the next command heals it first."""
+        """What is wrong with the prefix after the deed was disturbed; whoever is asked heals it first."""
         return judge(self, root or self.root)
 
 
 def judge(world: World, root: Path) -> list[str]:
-    """Old or new in database and on disk, `verify` clean, the neighbour untouched, nothing orphaned."""
+    """Old or new in database and on disk, `verify` clean, the neighbour untouched, no staged tree lost, nothing orphaned."""
+    problems = _by_commands(world, root) if next(_judged) % BY_COMMANDS == 0 else _by_process(world, root)
+    return problems + _lost(world, root)
+
+
+def _by_process(world: World, root: Path) -> list[str]:
+    said = ask(world.scene, root)
+    if "history" not in said:
+        return [f"not healed: {problem}" for problem in said["problems"]]
+    now, old, new = snapshot(root), world.said_before, world.said_after
+    problems = [*said["problems"], *(f"left in work/: {name}" for name in said["work"])]
+    problems += [f"left in undo/ after gc: {name}" for name in said["undo"]]
+    problems += [f"left in the state directory: {name}" for name in said[""] if name not in old[""] + new[""]]
+    for disk, record in ((world.before, old), (world.after, new)):
+        if now == disk and all(said[key] == record[key] for key in SAME):
+            return problems
+    differing = [(key, said[key]) for key in SAME if said[key] not in (old[key], new[key])]
+    whose = [name for name, known in (("old", old), ("new", new)) if all(said[key] == known[key] for key in SAME)]
+    return [*problems, _neither(world, now, "".join(whose[:1]) or f"neither ({differing})")]
+
+
+def _by_commands(world: World, root: Path) -> list[str]:
     healed = world.scene.run("-p", root, "recover")
     if healed.returncode:
         return [f"recover ended with {healed.returncode}: {healed.stderr.strip()}"]
     now, said = snapshot(root), known(world.scene, root)
     problems = []
     if (now, said) not in ((world.before, world.known_before), (world.after, world.known_after)):
-        problems.append(_neither(world, now, said))
+        record = "old" if said == world.known_before else "new" if said == world.known_after else f"neither ({said})"
+        problems.append(_neither(world, now, record))
     checked = world.scene.run("-p", root, "verify")
     if checked.returncode:
         problems.append(f"verify: {checked.stdout.strip() or checked.stderr.strip()}")
-    return problems + orphans(world.scene, root)
+    images = {len(said["images"]) for said in (world.said_before, world.said_after)}
+    return problems + orphans(world.scene, root, images)
 
 
-def _neither(world: World, now: Snapshot, said: object) -> str:
-    disk = "old" if now == world.before else "new" if now == world.after else "neither"
-    record = "old" if said == world.known_before else "new" if said == world.known_after else f"neither ({said})"
-    if disk != "neither":
-        return f"the disk is {disk}, the record {record}"
-    wrong = [
-        p
-        for p in sorted(now.keys() | world.after.keys())
-        if now.get(p) not in (world.before.get(p), world.after.get(p))
-    ]
-    mixed = [p for p in sorted(world.before.keys() | world.after.keys()) if now.get(p) != world.after.get(p)]
+def _lost(world: World, root: Path) -> list[str]:
+    """Staged trees that are neither installed nor where they were."""
+    if root != world.root or snapshot(root) == world.after or snapshot(world.stages) == world.staged:
+        return []
+    return ["the prefix is old, and the staged tree is not what it was"]
+
+
+def _neither(world: World, now: Snapshot, record: str) -> str:
+    old, new = world.before, world.after
+    disk = [name for name, tree in (("old", old), ("new", new)) if now == tree]
+    if disk:
+        return f"the disk is {' and '.join(disk)}, the record {record}"
+    wrong = [p for p in sorted(now.keys() | new.keys()) if now.get(p) not in (old.get(p), new.get(p))]
+    mixed = [p for p in sorted(old.keys() | new.keys()) if now.get(p) != new.get(p)]
     return f"the record is {record}; neither old nor new: {wrong[:4]}; not new: {mixed[:4]}"
 
 
-def orphans(scene: Scene, root: Path) -> list[str]:
-    """What is left over in the state directory: staging areas, and images that nothing refers to once `gc` has run."""
+def ask(scene: Scene, root: Path) -> Answer:
+    """Have one process heal the prefix and say what is recorded and left over; see `judge_process`."""
+    done = run([scene.python, "-P", str(ASK), str(root)])
+    if done.returncode:
+        return {"problems": [f"asking ended with {done.returncode}: {done.stderr.strip()[-500:]}"]}
+    said: Answer = json.loads(done.stdout)
+    return said
+
+
+def orphans(scene: Scene, root: Path, images: Collection[int] = ()) -> list[str]:
+    """What is left over in the state directory: staging areas, and images that nothing refers to once `gc` has run.
+
+    `images` are the numbers of images that may be left; unless given, one a package.
+    """
     work = root / STATE / "work"
     left = [f"left in work/: {name}" for name in sorted(os.listdir(work))] if work.is_dir() else []
     scene.run("-p", root, "gc", "--keep", "0")
-    images = {name for name in os.listdir(root / STATE / "images") if name != "CACHEDIR.TAG"}
-    shown = scene.run("-p", root, "list", "--json")
-    count = len(json.loads(shown.stdout)) if shown.returncode == 0 else -1
+    found = len([name for name in os.listdir(root / STATE / "images") if name != "CACHEDIR.TAG"])
     undo = os.listdir(root / STATE / "undo") if (root / STATE / "undo").is_dir() else []
     problems = left + [f"left in undo/ after gc: {name}" for name in sorted(undo)]
-    return problems + ([] if len(images) == count else [f"{len(images)} images for {count} packages"])
+    shown = scene.run("-p", root, "list", "--json")
+    wanted = images or [len(json.loads(shown.stdout)) if shown.returncode == 0 else -1]
+    return problems + ([] if found in wanted else [f"{found} images where {wanted} are right"])
 
 
 def known(scene: Scene, root: Path) -> object:
