@@ -31,6 +31,7 @@ LAYERS = (
     ("__main__",),
     ("cli",),
     ("schedule",),
+    ("installing",),
     ("api",),
     ("sealing",),
     ("compiling",),

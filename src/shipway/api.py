@@ -94,6 +94,12 @@ class Prefix:
 
         return self._sealer_of_mine().seal(wanted, check)
 
+    def staging(self, name: str) -> str:
+        """A fresh directory for a tree to be sealed with `move`: on the prefix's file system, gone when this process is."""
+        area = f"{self._sealer_of_mine().session.area}/{name}"
+        self.site.fs.mkdir(area, 0o700)
+        return area
+
     def transaction(self, reason: str = "", policy: Policy = Policy.FAIL) -> Transaction:
         """A transaction to be filled and, at the end of its `with` block, committed."""
         self._refuse_reader()

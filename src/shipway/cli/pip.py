@@ -1,0 +1,182 @@
+"""`shipway pip`: what stood as `pip install …`, in one transaction."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from shipway.cli.call import Call
+from shipway.cli.options import as_command, pass_call
+from shipway.errors import UsageError
+
+if TYPE_CHECKING:
+    from shipway.installing import Done, Environment
+    from shipway.python.pip_arguments import Arguments
+    from shipway.python.target import Target
+
+
+@as_command("pip", allow_interspersed_args=False)
+@click.argument("words", metavar="COMMAND…", nargs=-1, required=True, type=click.UNPROCESSED)
+@pass_call
+def command(call: Call, words: tuple[str, ...]) -> int | None:
+    r"""Run a pip command; install, uninstall and sync become transactions.
+
+    \b
+    install REQUIREMENT… [-r FILE] [-c FILE] [pip's options]
+    uninstall NAME… [-r FILE] [-y]
+    sync FILE: what is in FILE, no more and no less
+
+    The environment: after the command -p EXE, --prefix DIR, --target DIR or --system as pip and uv have them; else the prefix of
+    -p PREFIX before `pip`, VIRTUAL_ENV, or the nearest .venv.  Every other command is passed to pip.
+    """
+    ours = {"install": _install, "uninstall": _uninstall, "sync": _sync}
+    if words[0] not in ours or {"-h", "--help"} & set(words):
+        return _pass_on(call, words)
+    from shipway.installing import Environment, prepare, refuse_managed
+    from shipway.python.pip_arguments import parse
+    from shipway.python.target import checked
+
+    arguments = parse(words[1:], words[0])
+    target = checked(_target(call, arguments))
+    refuse_managed(target)
+    call.prefix, call.prefix_source = target.root, ""
+    prepare(target)
+    with call.open() as prefix:
+        _tell(call, ours[words[0]](call, Environment(prefix, target), arguments), dry_run=arguments.dry_run)
+    return None
+
+
+def _install(call: Call, environment: Environment, arguments: Arguments) -> Done:
+    return environment.install(arguments)
+
+
+def _sync(call: Call, environment: Environment, arguments: Arguments) -> Done:
+    listed = arguments.requirements
+    files = listed if "-r" in listed else [word for path in listed for word in ("-r", path)]
+    return environment.sync(arguments._replace(requirements=tuple(files)))
+
+
+def _uninstall(call: Call, environment: Environment, arguments: Arguments) -> Done:
+    names = _names(arguments.requirements)
+    if not names:
+        raise UsageError("pip uninstall: nothing is asked for", hint="name a project, or a file with -r")
+    if not arguments.yes and not arguments.dry_run and sys.stdin.isatty() and not call.json:
+        click.confirm(f"Remove {', '.join(names)} from {call.root}?", default=True, abort=True, err=True)
+    return environment.uninstall(names, dry_run=arguments.dry_run)
+
+
+def _names(words: Sequence[str]) -> list[str]:
+    """The projects that words and requirement files name; their versions don't matter."""
+    names, waiting = [], list(words)
+    while waiting:
+        word = waiting.pop(0)
+        if word in ("-r", "--requirement", "--requirements"):
+            waiting[:1] = _lines(waiting[0])
+        else:
+            names.append(_name(word))
+    return names
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = [line.partition(" #")[0].strip() for line in file]
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    return [line for line in lines if line and not line.startswith(("#", "-"))]
+
+
+def _name(word: str) -> str:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        return Requirement(word.partition(" --")[0]).name
+    except InvalidRequirement as error:
+        raise UsageError(f"not a project's name: {word}") from error
+
+
+# -- which environment ---------------------------------------------------------------------------------------
+
+
+def _target(call: Call, arguments: Arguments) -> Target:
+    from shipway.python.target import of_directory, of_interpreter, of_prefix
+
+    python = arguments.python and _executable(arguments.python)
+    if arguments.directory:
+        return of_directory(python or _interpreter(call), arguments.directory)
+    if arguments.prefix:
+        return of_prefix(python or _interpreter(call), arguments.prefix)
+    if arguments.system:
+        return of_interpreter(_executable("python3"))
+    if python and call.prefix:
+        return of_prefix(python, call.prefix)
+    return of_interpreter(python or _interpreter(call, strict=True))
+
+
+def _executable(word: str) -> str:
+    """An interpreter by name, by path, or by the directory of its environment (as pip's --python)."""
+    for path in (f"{word}/bin/python", f"{word}/bin/python3"):
+        if os.path.isfile(path):
+            return os.path.abspath(path)
+    found = shutil.which(word)
+    if found is None:
+        raise UsageError(f"there is no interpreter {word}")
+    return os.path.abspath(found)
+
+
+def _interpreter(call: Call, *, strict: bool = False) -> str:
+    """That of the prefix, of VIRTUAL_ENV, or of the nearest .venv; unless `strict`, else the one on PATH."""
+    from shipway.python.interpreter import of_prefix
+
+    places: list[Callable[[], str]] = [lambda: call.prefix, lambda: os.environ.get("VIRTUAL_ENV", ""), _nearest_venv]
+    for place in places:
+        root = place()
+        found = of_prefix(os.path.abspath(root)) if root else None
+        if found:
+            return found
+        if root:
+            raise UsageError(
+                f"{root} has no Python of its own", hint="say which after the command: pip install -p EXE …"
+            )
+    if not strict:
+        return _executable("python3")
+    raise UsageError("there is no environment to install into", hint="make one: python3 -m venv .venv")
+
+
+def _nearest_venv() -> str:
+    directory = os.getcwd()
+    while not os.path.isfile(f"{directory}/.venv/pyvenv.cfg"):
+        above = os.path.dirname(directory)
+        if above == directory:
+            return ""
+        directory = above
+    return f"{directory}/.venv"
+
+
+def _pass_on(call: Call, words: Sequence[str]) -> int:
+    from shipway.cli.child import run
+    from shipway.python.resolver import pip
+    from shipway.python.target import of_interpreter
+
+    return run((*pip(of_interpreter(_interpreter(call))), *words), dict(os.environ))
+
+
+# -- what came of it -----------------------------------------------------------------------------------------
+
+
+def _tell(call: Call, done: Done, *, dry_run: bool) -> None:
+    from shipway.cli.pip_report import document, sentences
+
+    for text in done.notes:
+        call.console.warn(text)
+    for name in done.adopted:
+        call.console.say(f"{name} was installed by somebody else; it was taken over as it was")
+    if call.json:
+        call.console.document(document(call, done))
+    elif not call.quiet:
+        call.console.answer(*sentences(call, done, dry_run=dry_run))

@@ -1,0 +1,144 @@
+"""The arguments of `pip install` and its kin, sorted by who they are for: pip's resolver, pip's builder, or us.
+
+Source: `pip install --help` of pip 26; an option that is none of ours and none that is sound to pass on is refused by name.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn
+
+from shipway.errors import UsageError
+
+# Options by what becomes of them; those in the second line of each pair take a value.
+_FINDING = (
+    (
+        "--no-index --pre --prefer-binary --require-hashes --no-build-isolation --use-pep517 --no-use-pep517"
+        " --check-build-dependencies --no-cache-dir --isolated --no-clean"
+    ),
+    (
+        "-i,--index-url,--pypi-url --extra-index-url -f,--find-links --no-binary --only-binary -C,--config-settings,--config-setting"
+        " --build-constraint --trusted-host --cert --client-cert --proxy --retries --timeout --cache-dir --keyring-provider"
+        " --use-feature --use-deprecated --exists-action --log --resume-retries --global-option --uploaded-prior-to"
+    ),
+)
+_RESOLVING = (
+    "--no-deps,--no-dependencies -U,--upgrade --force-reinstall -I,--ignore-installed --ignore-requires-python",
+    "--upgrade-strategy --platform --python-version --implementation --abi",
+)
+_WITHOUT_MEANING = (
+    (
+        "--no-warn-script-location --no-warn-conflicts --break-system-packages --disable-pip-version-check"
+        " --no-python-version-warning --no-color --no-input --compile --debug --require-virtualenv"
+    ),
+    "--root-user-action --progress-bar",
+)
+_REFUSED = {
+    "--user": "a user's site directory is no prefix; make an environment: python3 -m venv .venv",
+    "--root": "stage into a DESTDIR with pip itself, then: shipway merge --destdir TREE",
+    "--src": "sources are kept nowhere",
+    "--editable": "editable installs are left to pip itself",
+    "-e": "editable installs are left to pip itself",
+    "--report": "the plan is told by: shipway --json pip install --dry-run",
+}
+
+
+class Arguments(NamedTuple):
+    """One command line: `requirements` as given (with -r and -c), what else the resolver gets, what builder and resolver get.
+
+    Of ours: `python`, `prefix` and `directory` say where to (each "" if not given), `system` the interpreter on PATH.
+    """
+
+    requirements: tuple[str, ...]
+    resolving: tuple[str, ...]
+    finding: tuple[str, ...]
+    python: str = ""
+    prefix: str = ""
+    directory: str = ""
+    system: bool = False
+    dry_run: bool = False
+    compile: bool = True
+    yes: bool = False
+    resolver: str = "pip"
+
+    @property
+    def reinstalls(self) -> bool:
+        """Whether what is installed is to be installed again."""
+        return bool({"--force-reinstall", "-I", "--ignore-installed"} & set(self.resolving))
+
+    @property
+    def upgrades(self) -> bool:
+        """Whether newer versions are wanted."""
+        return bool({"-U", "--upgrade"} & set(self.resolving))
+
+
+def parse(words: Sequence[str], command: str) -> Arguments:
+    """Sort the words of `pip COMMAND`.  Raises UsageError that names every option it does not know or will not pass on."""
+    refused = sorted({word.partition("=")[0] for word in words} & _REFUSED.keys())
+    if refused:
+        raise UsageError(
+            f"pip {command}: {', '.join(refused)} cannot be used here",
+            details=[f"{name}: {_REFUSED[name]}" for name in refused],
+        )
+    found, rest = _parser(command).parse_known_args(list(words))
+    unknown = [word for word in rest if word.startswith("-") and word != "-"]
+    if unknown:
+        raise UsageError(
+            f"pip {command}: unknown option {', '.join(unknown)}", hint=f"pip {command} --help lists pip's own"
+        )
+    listed = (*found.files, *found.projects, *rest)
+    if not listed and command in ("install", "sync"):
+        raise UsageError(f"pip {command}: nothing is asked for", hint="name a project, or a file with -r")
+    return Arguments(
+        listed,
+        tuple(found.resolving),
+        tuple(found.finding),
+        found.python,
+        found.prefix,
+        found.target,
+        found.system,
+        found.dry_run,
+        found.compile_bytecode,
+        found.yes,
+        found.resolver,
+    )
+
+
+class _Collect(argparse.Action):
+    """Keeps the words of an option as they were given, in one list for all options of a kind."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        words = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, [*words, option, *([values] if isinstance(values, str) else [])])
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message}")
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    parser = _Parser(prog=f"pip {command}", add_help=False, allow_abbrev=False)
+    for kind, (flags, valued) in {"finding": _FINDING, "resolving": _RESOLVING, "unused": _WITHOUT_MEANING}.items():
+        parser.set_defaults(**{kind: []})
+        for names in flags.split():
+            parser.add_argument(*names.split(","), action=_Collect, dest=kind, nargs=0)
+        for names in valued.split():
+            parser.add_argument(*names.split(","), action=_Collect, dest=kind)
+    parser.set_defaults(files=[])
+    for names in ("-r,--requirement,--requirements", "-c,--constraint,--constraints"):
+        parser.add_argument(*names.split(","), action=_Collect, dest="files")
+    parser.add_argument("-p", "--python", default="")
+    parser.add_argument("--prefix", default="")
+    parser.add_argument("-t", "--target", default="")
+    parser.add_argument("--resolver", choices=("pip",), default="pip")
+    parser.add_argument("--no-compile", action="store_false", dest="compile_bytecode")
+    parser.add_argument("-y", "--yes", action="store_true")
+    for flag in ("--dry-run", "--system"):
+        parser.add_argument(flag, action="store_true")
+    parser.add_argument("-q", "--quiet", "-v", "--verbose", action="count", dest="loudness")
+    parser.add_argument("projects", nargs="*", default=[])
+    return parser

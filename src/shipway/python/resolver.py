@@ -1,0 +1,130 @@
+"""Which wheels a set of requirements comes to, by pip: what it would install, and the wheels themselves.
+
+pip answers `install --dry-run --report` with a document (its "Installation Report", version 1) and changes nothing; `pip wheel`
+fetches and builds.  Both run under the target's interpreter, with pip's own settings, caches and credentials.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from shipway.errors import ShipwayError
+from shipway.python.distributions import normal
+from shipway.python.pip_arguments import Arguments
+from shipway.python.target import Target
+from shipway.python.wheel import Wheel
+
+_SHOWN = 12
+
+
+class Chosen(NamedTuple):
+    """One project as resolved: where its archive is, its digests by algorithm, and what direct_url.json has to say, or ""."""
+
+    name: str
+    version: str
+    url: str
+    hashes: Mapping[str, str]
+    requested: bool
+    direct_url: str
+
+    @property
+    def local_wheel(self) -> str:
+        """The path of a wheel that lies on this machine, or ""."""
+        parts = urlsplit(self.url)
+        return unquote(parts.path) if parts.scheme == "file" and parts.path.endswith(".whl") else ""
+
+
+def pip(target: Target) -> list[str]:
+    """How pip is run for a target: ours under its interpreter, else its own."""
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip", "--python", target.python]
+    return [target.python, "-m", "pip"]
+
+
+def resolve(target: Target, arguments: Arguments, area: str) -> list[Chosen]:
+    """What pip would install, dependencies and all.  Raises ShipwayError with pip's own words."""
+    report = f"{area}/report.json"
+    isolated = ["--ignore-installed"] if target.isolated else []
+    words = ["install", "--dry-run", "--quiet", "--report", report, *isolated]
+    _run(target, [*words, *arguments.resolving, *arguments.finding, *arguments.requirements], "resolve")
+    with open(report, encoding="utf-8") as file:
+        document = json.load(file)
+    return [_chosen(item) for item in document["install"]]
+
+
+def fetch(target: Target, arguments: Arguments, chosen: Sequence[Chosen], area: str) -> list[Wheel]:
+    """A wheel for each project, downloaded or built, in the order given.  Raises ShipwayError with pip's own words."""
+    wanted = [each for each in chosen if not each.local_wheel]
+    paths = {normal(each.name): each.local_wheel for each in chosen if each.local_wheel}
+    if wanted:
+        wheels = f"{area}/wheels"
+        lists = f"{area}/chosen.txt"
+        with open(lists, "w", encoding="utf-8") as file:
+            file.writelines(f"{each.name} @ {_pinned(each)}\n" for each in wanted)
+        finding = [word for word in arguments.finding if word != "--require-hashes"]
+        _run(
+            target,
+            ["wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, *finding, "--requirement", lists],
+            "fetch or build",
+        )
+        paths |= {normal(name.partition("-")[0]): f"{wheels}/{name}" for name in os.listdir(wheels)}
+    missing = [each.name for each in chosen if normal(each.name) not in paths]
+    if missing:
+        raise ShipwayError(f"pip made no wheel of {', '.join(missing)}", hint="try `pip wheel` by itself")
+    return [Wheel(paths[normal(c.name)], c.name, c.version, c.requested, c.direct_url) for c in chosen]
+
+
+def _pinned(chosen: Chosen) -> str:
+    """The address with its digest, which pip then insists on."""
+    digest = next((f"{name}={value}" for name, value in chosen.hashes.items() if name == "sha256"), "")
+    return f"{chosen.url}#{digest}" if digest and "#" not in chosen.url else chosen.url
+
+
+def _chosen(item: Mapping[str, Any]) -> Chosen:
+    """One entry of the report; a version 1 report has had these fields since pip 22.2."""
+    info = item["download_info"]
+    archive = info.get("archive_info") or {}
+    vcs = info.get("vcs_info")
+    url = f"{vcs['vcs']}+{info['url']}@{vcs['commit_id']}" if vcs else info["url"]
+    return Chosen(
+        item["metadata"]["name"],
+        item["metadata"]["version"],
+        url,
+        archive.get("hashes") or {},
+        bool(item.get("requested")),
+        json.dumps(info) if item.get("is_direct") else "",
+    )
+
+
+def _run(target: Target, words: Sequence[str], what: str) -> None:
+    environment = {
+        **os.environ,
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "PIP_ROOT_USER_ACTION": "ignore",
+    }
+    environment.pop("PIP_REQUIRE_VIRTUALENV", None)
+    done = subprocess.run(
+        [*pip(target), *words],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR:")]
+        raise ShipwayError(
+            f"pip could not {what} what was asked for",
+            details=errors or said[-_SHOWN:],
+            hint="nothing was changed; the words above are pip's",
+        )
