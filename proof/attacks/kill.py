@@ -1,0 +1,132 @@
+"""SIGKILL at the k-th system call that changes the file system, for every kind of transaction; then the next command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from proof.killing import Moment, impossible, kill, moments, spread
+from proof.report import Count
+from proof.scene import Scene, leave, run
+from proof.world import DEEDS, NEW, OLD, Deed, World, make_tree, snapshot
+
+MODES = ("exchange", "fallback")
+FULL = 45
+"""Tries of a case in the full form, beside those at its renames in the live tree."""
+QUICK = 1
+RECOVERED = ("upgrade with swap", "several packages", "undo")
+"""Deeds whose recovery is killed as well."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command to be killed: how it is arranged again and again, and who judges what is left."""
+
+    name: str
+    arrange: Callable[[], None]
+    command: Sequence[str]
+    places: Sequence[Path]
+    judge: Callable[[], list[str]]
+    naive: bool = False
+
+
+def attack(scene: Scene) -> Iterator[Count]:
+    """Every deed in both modes, recovery from some of them, and `cp -Rp`."""
+    if why := impossible():
+        yield Count("kill", "every deed", 0, promises="I1 I3 I10", skipped=why)
+        return
+    for deed in DEEDS:
+        room = scene.room("kill")
+        world = World(scene, deed, room)
+        for mode in MODES:
+            yield killed(scene, transaction(world, mode))
+            if deed.name in RECOVERED:
+                yield killed(scene, recovery(world, mode))
+        leave(room)
+    yield killed(scene, naive(scene.room("kill")))
+    leave(scene.place / "kill")
+
+
+def killed(scene: Scene, case: Case) -> Count:
+    """Kill a case's command at moments spread over its whole run."""
+    case.arrange()
+    found = moments(case.command, case.places)
+    chosen = choose(scene, case, found)
+    tries = [(moment, _try(case, moment)) for moment in chosen]
+    broken = [f"{moment}: {problem}" for moment, problems in tries for problem in (problems or [])[:1]]
+    return Count(
+        "kill", case.name, sum(problems is not None for _, problems in tries), broken,
+        promises="I1 I3 I10", figures={"moments": len(found)}, naive=case.naive,
+    )  # fmt: skip
+
+
+def choose(scene: Scene, case: Case, found: Sequence[Moment]) -> list[Moment]:
+    """Moments spread evenly over the run, and the renames in the live tree: one of them, or all."""
+    most = scene.times(FULL, QUICK * (8 if case.naive else 1))
+    live = [moment for moment in found if moment.renames_in(case.places[0])]
+    return sorted(
+        {*spread(scene, case.name, found, most), *spread(scene, case.name, live or found, most)}, key=_position
+    )
+
+
+def _position(moment: Moment) -> int:
+    return moment.position
+
+
+def _try(case: Case, moment: Moment) -> list[str] | None:
+    """What the judge finds; None if the run ended before that moment."""
+    case.arrange()
+    return case.judge() if kill(case.command, moment) else None
+
+
+def options(deed: Deed, mode: str) -> list[str]:
+    """Global options: how to rename, and one process alone, whose calls are the same each time."""
+    return ["--rename-mode", mode, *([] if deed.script else ["--jobs", "1"])]
+
+
+def transaction(world: World, mode: str) -> Case:
+    """The deed itself."""
+    command = world.command(*options(world.deed, mode))
+    return Case(f"{world.deed.name}, {mode}", world.restore, command, [world.root, world.stages], world.judge)
+
+
+def recovery(world: World, mode: str) -> Case:
+    """`recover` after the deed was killed in the middle of its renames; it must come out new then."""
+    deed = world.command(*options(world.deed, mode))
+    world.restore()
+    inside = [m for m in moments(deed, [world.root]) if m.renames_in(world.root)]
+    middle = inside[len(inside) // 2]
+
+    def arrange() -> None:
+        world.restore()
+        if not kill(deed, middle):
+            raise RuntimeError(f"{world.deed.name}: not killed at {middle}")
+
+    def judge() -> list[str]:
+        return world.judge() or (
+            [] if snapshot(world.root) == world.after else ["past the commit point, and old again"]
+        )
+
+    command = [world.scene.shipway, "-p", str(world.root), *options(world.deed, mode)[:2], "recover"]
+    return Case(f"recovery of {world.deed.name}, {mode}", arrange, command, [world.root], judge)
+
+
+def naive(room: Path) -> Case:
+    """`cp -Rp` of the new tree over the old one."""
+    new, root = make_tree(room / "new", NEW), room / "prefix"
+    old = snapshot(make_tree(room / "old", OLD))
+
+    def arrange() -> None:
+        leave(root)
+        run(["cp", "-Rp", str(room / "old"), str(root)])
+
+    command = ["cp", "-Rp", f"{new}/.", str(root)]
+    arrange()
+    run(command)
+    whole = (old, snapshot(root))
+
+    def judge() -> list[str]:
+        return [] if snapshot(root) in whole else ["neither old nor new"]
+
+    return Case("cp -Rp over the old tree", arrange, command, [root], judge, naive=True)
