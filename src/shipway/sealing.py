@@ -19,6 +19,7 @@ from shipway.fs.tree import make_directories
 from shipway.model.entry import DEEPEST, DIRECTORY, LINK, Manifest, join, manifest_of
 from shipway.model.facts import Installed
 from shipway.model.planning import Note
+from shipway.prefix.gc import set_aside
 from shipway.prefix.layout import STATE
 from shipway.prefix.library import Library
 from shipway.prefix.session import Session
@@ -237,7 +238,7 @@ class Sealer:
         differences = compare(f"{kept}/tree", manifest, quick=True, jobs=self.site.options.jobs)
         if any(not d.metadata_only for d in differences):
             beside = f"{kept}.damaged-{self.session.token}"
-            self.site.fs.take(kept, beside)
+            set_aside(self.site, kept, beside)
             self.site.fs.take(made, kept)
             self.site.fs.remove_tree(beside)
 

@@ -8,6 +8,7 @@ lost+found before the directory does.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -92,11 +93,22 @@ def _set_aside(site: Site, session: Session, choose: Callable[[list[Row]], list[
     saved = [path for row in going for path in _save_strays(site, row)]
     if going:
         site.database.collected(row.ref for row in going)
-    for row in going:
-        if os.path.isdir(site.layout.undo_of(row.id)):
-            site.fs.take(site.layout.undo_of(row.id), f"{session.area}/undo-{row.id}")
+    gone = {row.id for row in rows if row.undo == "collected"} | {row.id for row in going}
+    for name in os.listdir(site.layout.undo) if os.path.isdir(site.layout.undo) else ():
+        if name.isdigit() and int(name) in gone:
+            set_aside(site, f"{site.layout.undo}/{name}", f"{session.area}/undo-{name}")
     images = _set_images_aside(site, session)
     return Collected(tuple(row.id for row in going), tuple(images), tuple(saved))
+
+
+def set_aside(site: Site, there: str, aside: str) -> None:
+    """Move a directory of ours away by one rename; in an overlay's lower layer it cannot be moved, and is removed there."""
+    try:
+        site.fs.take(there, aside)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        site.fs.remove_tree(there)
 
 
 def _save_strays(site: Site, row: Row) -> list[str]:
@@ -135,7 +147,7 @@ def _set_images_aside(site: Site, session: Session) -> list[str]:
     dropped = []
     for name in unused:
         if os.path.isdir(f"{site.layout.images}/{name}") and (not others or any(n == name for _, n, _, _ in rows)):
-            site.fs.take(f"{site.layout.images}/{name}", f"{session.area}/image-{name}")
+            set_aside(site, f"{site.layout.images}/{name}", f"{session.area}/image-{name}")
             dropped.append(name)
     there = set(os.listdir(site.layout.images))
     site.database.forget_images(ref for ref, name, _, _ in rows if name not in there and name not in busy)
