@@ -29,7 +29,9 @@ def compile_image(site: Site, scanned: Scanned, tree: str, asked: str | None) ->
     sources = python_sources(scanned.manifest)
     site.tell("phase", f"compiling {len(sources)} files")
     levels = levels_found(dropped.path for dropped in scanned.dropped)
-    request = CompileRequest(interpreter, tree, sources, site.layout.root, levels, site.options.jobs)
+    request = CompileRequest(
+        interpreter, tree, sources, site.layout.root, levels, site.options.jobs, cache=site.options.cache
+    )
     done = compile_all(site.fs, request)
     notes = [Note("bytecode", path, why) for path, why in done.failed]
     notes += [Note("bytecode", "", warning) for warning in done.warnings]

@@ -39,6 +39,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "recover": "Finish what an interrupted process left.",
         "gc": "Give up old undo areas and unused images.",
         "rehome": "Make a moved or copied prefix at home where it is.",
+        "cache": "Say what the user's cache holds, or make it smaller.",
         "doctor": "Look for what may go wrong here.",
     },
 }

@@ -34,7 +34,8 @@ class Options(NamedTuple):
     `wait` is how many seconds to wait for a lock (None: for ever).  `group` is the id of a group that shares the prefix; then what its
     owner may do the group may do too, but for what `umask` takes away.
     `keep` and `keep_bytes` are the undo horizon: so many transactions, and so much in their undo areas.
-    `copied` are patterns (fnmatch) of paths that are never linked from the store.
+    `copied` are patterns (fnmatch) of paths that are never linked from the store.  `cache` is a directory of bytecode that other
+    environments of the same interpreter have in common, "" for none.
     """
 
     wait: float | None = None
@@ -45,6 +46,7 @@ class Options(NamedTuple):
     keep: int = 20
     keep_bytes: int = 10 << 30
     copied: tuple[str, ...] = ()
+    cache: str = ""
 
 
 class Site(NamedTuple):

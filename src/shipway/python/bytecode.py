@@ -21,6 +21,7 @@ from typing import NamedTuple
 from shipway.fs.system import FileSystem
 from shipway.model.derived import CACHE_DIRECTORY
 from shipway.model.entry import DIRECTORY, FILE, Entry, Manifest, join
+from shipway.python.bytecode_cache import BytecodeCache, key_of
 from shipway.python.compiler import PATIENCE, Outcome, Setting, Task, compiled
 from shipway.python.interpreter import Interpreter
 
@@ -30,7 +31,8 @@ _LEVEL = re.compile(r"\.opt-([12])\.pyc\Z")
 class CompileRequest(NamedTuple):
     """What to compile: `sources` (paths with their entries) of the image's `tree`, for where `final_root` will be the root.
 
-    `levels` are those of `-O`; 2.7 has one name for 1 and 2, and gets the lower one given.
+    `levels` are those of `-O`; 2.7 has one name for 1 and 2, and gets the lower one given.  `cache` is a directory of packs
+    (see `bytecode_cache`), "" for none.
     """
 
     interpreter: Interpreter
@@ -40,6 +42,7 @@ class CompileRequest(NamedTuple):
     levels: tuple[int, ...] = (0,)
     jobs: int = 1
     patience: float = PATIENCE
+    cache: str = ""
 
 
 class Compiled(NamedTuple):
@@ -81,9 +84,26 @@ def compile_all(fs: FileSystem, request: CompileRequest) -> Compiled:
     warnings: list[str] = []
     tasks = [Task(path, entry.size) for path, entry in request.sources]
     for setting in _settings(request):
-        for outcome in compiled(setting, tasks, request.jobs, warnings):
+        for outcome in _outcomes(fs, request, setting, tasks, warnings):
             writer.take(outcome, setting)
     return Compiled(dict(sorted(writer.entries.items())), tuple(sorted(writer.failed.items())), tuple(warnings))
+
+
+def _outcomes(
+    fs: FileSystem, request: CompileRequest, setting: Setting, tasks: list[Task], warnings: list[str]
+) -> Iterable[Outcome]:
+    """From the cache, if all of it is there; else from the interpreter, and then into the cache."""
+    key = key_of(request.interpreter, setting.levels, request.sources) if request.cache and tasks else ""
+    if not key:
+        yield from compiled(setting, tasks, request.jobs, warnings)
+        return
+    cache = BytecodeCache(fs, request.cache)
+    found = cache.load(key)
+    if not found:
+        found = list(compiled(setting, tasks, request.jobs, warnings))
+        if len(found) == len(tasks):
+            cache.save(key, found)
+    yield from found
 
 
 def _settings(request: CompileRequest) -> list[Setting]:
