@@ -38,6 +38,7 @@ def command(call: Call, words: tuple[str, ...]) -> int | None:
     if words[0] not in ours or {"-h", "--help"} & set(words):
         return _pass_on(call, words)
     from shipway.installing import Environment, prepare, refuse_managed
+    from shipway.python.bytecode_cache import directory_of
     from shipway.python.pip_arguments import parse
     from shipway.python.target import checked
 
@@ -46,7 +47,8 @@ def command(call: Call, words: tuple[str, ...]) -> int | None:
     refuse_managed(target)
     call.prefix, call.prefix_source = target.root, ""
     prepare(target)
-    with call.open() as prefix:
+    cache = directory_of()
+    with call.open(call.options()._replace(cache=cache and f"{cache}/bytecode")) as prefix:
         _tell(call, ours[words[0]](call, Environment(prefix, target), arguments), dry_run=arguments.dry_run)
     return None
 
