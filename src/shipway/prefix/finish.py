@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from shipway.fs.found import DIRECTORY, FILE, LINK, list_directory, look
+from shipway.fs.relink import is_unmovable, relink
 from shipway.fs.tree import make_directories
 from shipway.model.derived import bytecode_of, is_derived
 from shipway.model.entry import DEEPEST, Entry, Manifest, join, parent_of
@@ -134,9 +135,20 @@ class Finisher:
             self.site.fs.rmdir(area)
             return False
         if area != undo:
-            self.site.fs.take(area, undo)
+            self._become(area, undo)
             self.journal.area = undo
         return True
+
+    def _become(self, area: str, undo: str) -> None:
+        """One rename; in an overlay's lower layer of a tree made again, which is swept as a dead session's until then."""
+        try:
+            self.site.fs.take(area, undo)
+        except OSError as error:
+            if not is_unmovable(error):
+                raise
+            relink(self.site.fs, area, f"{area}-again")
+            self.site.fs.take(f"{area}-again", undo)
+            self.site.fs.remove_tree(area)
 
     def _size(self, steps: list[Step]) -> tuple[int, int]:
         """Bytes and inodes in the undo area, by the manifests of what was taken out."""

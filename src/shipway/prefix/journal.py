@@ -14,6 +14,7 @@ from collections.abc import Callable
 from shipway.errors import StuckError
 from shipway.fs.found import DIRECTORY, FILE, Identity, identity, list_directory, look
 from shipway.fs.hashing import hash_file
+from shipway.fs.relink import is_unmovable, relink
 from shipway.fs.system import FileSystem
 from shipway.model.derived import is_derived
 from shipway.model.entry import DEEPEST, Manifest, parent_of
@@ -125,11 +126,13 @@ class Journal:
     def _perform(self, action: Action, step: Step) -> None:
         there, live = staged(self.area, step.seq), self.layout.live(step.unit.path)
         if action is Action.PLACE:
-            self.fs.place(there, live)
+            self._place(there, live)
         elif action is Action.EXCHANGE:
             self._exchange(step, there, live)
         elif action is Action.TAKE:
             self.fs.take(live, there)
+        elif action is Action.DROP and step.unit.kind == DIRECTORY:
+            self.fs.take(live, f"{there}-dropped")
         elif action is Action.DROP:
             self.fs.replace(live, there)
         elif action is Action.RMDIR:
@@ -138,6 +141,16 @@ class Journal:
             self.fs.mkdir(live, self._old_mode(step))
         elif action is Action.RESTORE:
             self._restore(step, live)
+
+    def _place(self, there: str, live: str) -> None:
+        """In an overlay's lower layer a directory stays where it is, and is placed made again: new on both sides is done."""
+        try:
+            self.fs.place(there, live)
+        except OSError as error:
+            if not is_unmovable(error):
+                raise
+            relink(self.fs, there, f"{there}-again")
+            self.fs.place(f"{there}-again", live)
 
     def _exchange(self, step: Step, there: str, live: str) -> None:
         if self.mode != FALLBACK:
