@@ -82,6 +82,19 @@ def test_two_users_upgrade_undo_and_collect_each_others_packages(place: Path) ->
     assert (place / "prefix/bin/tool").stat().st_mode & 0o777 == 0o775
 
 
+def test_another_s_packages_may_lie_beside_the_state_directory(place: Path) -> None:
+    one = tree_of(place, ALICE, "one", {"bin/tool": "1"})
+    two = tree_of(place, BOB, "two", {"var/two/a": "2", "var/lib/two/b": "2"})
+
+    def merge(tree: Path, name: str) -> None:
+        with Prefix(str(place / "prefix"), options=SHARED) as prefix:
+            prefix.merge(package(tree, "1", name))
+            assert prefix.verify().ok
+
+    assert as_user(ALICE, lambda: merge(one, "one")) == FINISHED
+    assert as_user(BOB, lambda: merge(two, "two")) == FINISHED
+
+
 def test_one_user_recovers_what_another_left(place: Path) -> None:
     one = tree_of(place, ALICE, "one", {"lib/pkg/a": "1", "bin/tool": "1"})
     probe = tree_of(place, ALICE, "probe", {"lib/pkg/a": "1", "bin/tool": "1"})

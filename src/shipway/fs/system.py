@@ -330,14 +330,15 @@ class FileSystem:
 
     # trees
 
-    def remove_tree(self, path: str) -> None:
+    def remove_tree(self, path: str, spare: Callable[[str], bool] | None = None) -> None:
         """Remove whatever lies at `path`, if anything does.  What vanishes meanwhile is as good as removed.
 
         Symlinks are removed, never followed, and mount points are not entered (EBUSY): what is mounted
         there is somebody else's.  Directories without write permission are made writable.  It goes on
         after an error; a single one is raised as it is, several as an ExceptionGroup of OSErrors.
+        `spare` is asked about all but directories: what it names stays, as does a file that somebody creates meanwhile.
         """
-        tree.remove(path, self.step)
+        tree.remove(path, self.step, spare)
 
     # durability
 

@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterator
 from shipway.fs import native
 
 Step = Callable[[str, str], None]
+Spare = Callable[[str], bool]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PATH = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def remove(path: str, step: Step) -> None:
+def remove(path: str, step: Step, spare: Spare | None = None) -> None:
     """Remove a tree as `FileSystem.remove_tree` describes it; `step` is called before each single removal."""
     parent, name = os.path.split(path.rstrip("/"))
-    removal = _Removal(step)
+    removal = _Removal(step, spare)
     with removal.collect(path), _opened(parent, _PATH) as descriptor:
         removal.remove(name, descriptor, path)
     if len(removal.errors) == 1:
@@ -40,8 +41,9 @@ def make_directories(path: str, mode: int, make: Callable[[str, int], None]) -> 
 class _Removal:
     """Goes on after an error, and keeps it."""
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, spare: Spare | None) -> None:
         self.step = step
+        self.spare = spare
         self.errors: list[OSError] = []
 
     @contextlib.contextmanager
@@ -68,7 +70,14 @@ class _Removal:
             self.empty(descriptor, path)
         if len(self.errors) == known:
             self.step("rmdir", path)
+            self.remove_empty(name, parent)
+
+    def remove_empty(self, name: str, parent: int) -> None:
+        try:
             os.rmdir(name, dir_fd=parent)
+        except OSError as error:
+            if self.spare is None or error.errno != errno.ENOTEMPTY:
+                raise
 
     def empty(self, descriptor: int, path: str) -> None:
         with os.scandir(descriptor) as entries:
@@ -78,7 +87,7 @@ class _Removal:
             with self.collect(full):
                 if is_directory:
                     self.remove_directory(name, descriptor, full)
-                else:
+                elif self.spare is None or not self.spare(full):
                     self.step("unlink", full)
                     os.unlink(name, dir_fd=descriptor)
 

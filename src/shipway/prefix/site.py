@@ -150,15 +150,16 @@ def _make_state(layout: Layout, fs: FileSystem, options: Options) -> list[str]:
     for path in (layout.undo, layout.lost):
         _ensure(fs, path, 0o700)
     if options.group is not None:
-        _share(layout, fs, options.group)
+        _share(layout, fs, options.group, made)
     if not os.path.exists(f"{layout.images}/CACHEDIR.TAG"):
         _once(lambda: fs.write_file(f"{layout.images}/CACHEDIR.TAG", CACHE_TAG, 0o644))
     return made
 
 
-def _share(layout: Layout, fs: FileSystem, group: int) -> None:
-    """Give the state directory to a group."""
-    for path in (layout.state, layout.images, layout.work, layout.leases, layout.undo, layout.lost):
+def _share(layout: Layout, fs: FileSystem, group: int, made: Iterable[str]) -> None:
+    """Give the state directory to a group, and the directories that were made for it: packages lie in them too."""
+    above = map(layout.live, made)
+    for path in (*above, layout.state, layout.images, layout.work, layout.leases, layout.undo, layout.lost):
         fs.chown(path, -1, group)
         fs.chmod(path, 0o2770 if path in (layout.undo, layout.lost) else 0o2775)
 

@@ -24,6 +24,8 @@ from shipway.prefix.session import Session
 from shipway.prefix.site import Site
 from shipway.store.link import LinkMode, LinkRequest, link_out
 
+LATE = "was written into a directory that had been taken out; it is saved here"
+
 
 class Outcome(NamedTuple):
     """What a transaction did.  `number` is 0 where everything was as wanted.  Times are in milliseconds."""
@@ -72,7 +74,7 @@ class Work:
             return Outcome(0, (), 0, committed.planned.plan.notes)
         notes = [*committed.planned.plan.notes, *self._finish(session, committed)]
         notes += self._regenerate(committed.steps)
-        collect_beyond_horizon(self.site)
+        notes += [Note("stray", path, LATE) for path in collect_beyond_horizon(self.site)]
         return Outcome(
             committed.number,
             package_changes(committed.planned),
