@@ -140,6 +140,7 @@ def check_whole(root: Path, allowed: list[tuple[dict[str, str], dict[str, tuple[
         report = prefix.verify()
         assert report.ok, report.problems
         assert not list((root / "var/lib/shipway/work").iterdir())
+        assert not list((root / "var/lib/shipway").glob(".*")), "scratch files of a dead process"
         states = {past.row.state.value for past in prefix.history()}
         assert states <= {"done", "undone"}
     assert (versions(root), snapshot(root)) in allowed

@@ -199,7 +199,7 @@ class Committer:
             if planned.plan.conflicts:
                 self._refuse_conflicts(planned, generation)
                 return None
-            mode = "exchange" if site.fs.exchange_works(site.layout.state) else FALLBACK
+            mode = "exchange" if site.fs.exchange_works(self.session.full) else FALLBACK
             prepared = _Prepared(planned, generation, mode)
             if planned.is_nothing:
                 return prepared if database.generation() == generation else None

@@ -94,7 +94,7 @@ class LiveDisk:
         self._listings: dict[str, dict[str, Found]] = {}
         self._digests: dict[str, str] = {}
         self._mounts = [p[len(layout.root) + 1 :] for p in mount_points(layout.root)]
-        self.exchange = fs.exchange_works(layout.state)
+        self.exchange = fs.exchange_works(full)
 
     def look(self, path: str) -> Found | None:
         """What lies at a path, or None."""
