@@ -1,0 +1,141 @@
+"""What stands in a commit's way: immutable files and directories, read-only ones, those of another owner."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from proof.persons import OWNER, ROOT, Guard, Person, Words, install, tree
+from proof.report import Count
+from proof.scene import Scene, leave, run
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Something that is done to a prefix before a command, and taken back after it."""
+
+    name: str
+    who: Person
+    put: Callable[[Path], None]
+    away: Callable[[Path], None]
+
+
+def obstacles(scene: Scene) -> Iterator[Count]:
+    """Each obstacle against an upgrade, a removal, an undo and a new package."""
+    if not _can_be_immutable(scene):
+        yield Count("people", "immutable files and directories", 0, skipped="no chattr +i on this file system")
+    else:
+        for who in (ROOT, OWNER)[: scene.times(2, 1)]:
+            yield _tried(scene, f"immutable files and directories, {who.name} commits", list(_immutable(who)))
+    yield _tried(scene, "read-only directories", list(_read_only()))
+    yield _tried(scene, "files of another owner in the way", list(_foreign()))
+
+
+def _can_be_immutable(scene: Scene) -> bool:
+    room = scene.room("immutable")
+    file = room / "file"
+    file.touch()
+    try:
+        return run(["chattr", "+i", str(file)]).returncode == 0
+    except FileNotFoundError:
+        return False
+    finally:
+        run(["chattr", "-i", str(file)])
+        leave(room)
+
+
+PLACES = ("bin/pkg", "lib/pkg/a", "lib/pkg/sub", "lib/pkg", "lib", "bin", "etc/pkg.conf")
+
+
+def _immutable(who: Person) -> Iterator[Obstacle]:
+    for place in PLACES:
+        yield Obstacle(f"{place} is immutable", who, _chattr("+i", place), _chattr("-i", place))
+    for place in ("lib", "bin"):
+        yield Obstacle(f"{place} is append-only", who, _chattr("+a", place), _chattr("-a", place))
+
+
+def _chattr(flag: str, place: str) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        if (root / place).exists():
+            run(["chattr", flag, str(root / place)])
+
+    return change
+
+
+def _read_only() -> Iterator[Obstacle]:
+    for who in (OWNER, ROOT):
+        for place in ("lib/pkg/sub", "lib/pkg", "lib", "bin", "."):
+            yield Obstacle(f"{place} is read-only", who, _chmod(0o555, place), _chmod(0o755, place))
+
+
+def _chmod(mode: int, place: str) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        if (root / place).exists():
+            (root / place).chmod(mode)
+
+    return change
+
+
+def _foreign() -> Iterator[Obstacle]:
+    for place in PLACES:
+        yield Obstacle(f"{place} is root's", OWNER, _chown(0, place), _chown(OWNER.uid, place))
+    for place, mode in (("bin/new", 0o644), ("bin/new", 0o600), ("lib/new/a", 0o644), ("lib/new/a", 0o600)):
+        yield Obstacle(f"root has put {place} there, {mode:o}", OWNER, _put(place, mode), _removed(place))
+
+
+def _chown(uid: int, place: str) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        if os.path.lexists(root / place):
+            os.chown(root / place, uid, uid)
+
+    return change
+
+
+def _put(place: str, mode: int) -> Callable[[Path], None]:
+    def put(root: Path) -> None:
+        (root / place).parent.mkdir(exist_ok=True)
+        (root / place).write_text("root's own\n")
+        (root / place).chmod(mode)
+
+    return put
+
+
+def _removed(place: str) -> Callable[[Path], None]:
+    return lambda root: (root / place).unlink(missing_ok=True)
+
+
+def _tried(scene: Scene, case: str, chosen: Sequence[Obstacle]) -> Count:
+    broken: list[str] = []
+    tries = refused = 0
+    for obstacle in scene.choose(chosen, 3):
+        for number, words in enumerate(scene.choose(range(4), 1)):
+            room = scene.room(f"obstacle{number}")
+            guard, command = _arranged(scene, room, obstacle.who, words)
+            obstacle.put(guard.root)
+            problems = list(guard.right_or_refused(obstacle.who, command))
+            obstacle.away(guard.root)
+            problems += guard.must(obstacle.who, ["verify"])
+            broken += [f"{obstacle.name}: {problem}" for problem in problems]
+            tries, refused = tries + 1, refused + guard.refused
+            leave(room)
+    return Count("people", case, tries, broken, "I3, I9", figures={"refused": refused, "done right": tries - refused})
+
+
+def _arranged(scene: Scene, room: Path, who: Person, kind: int) -> tuple[Guard, Words]:
+    """A prefix with two versions in its history; the command is an upgrade, a removal, an undo or a new package."""
+    room.chmod(0o755)
+    root = room / "prefix"
+    root.mkdir()
+    stages = [tree(room / f"pkg{number}", "pkg", number) for number in (1, 2, 3)]
+    new = tree(room / "new", "new", 1)
+    who.own(root, *stages, new)
+    guard = Guard(scene, root)
+    for number in (1, 2):
+        done = who.run(scene, root, *install("pkg", number, stages[number - 1]))
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+    beside = install("new", 1, new, "--on-conflict", "backup")
+    commands: list[Words] = [install("pkg", 3, stages[2]), ["remove", "pkg"], ["undo"], beside]
+    return guard, commands[kind]
