@@ -12,13 +12,18 @@ END = "<!-- counts: end -->"
 
 
 def write_page(page: Path, results: Path) -> None:
+    """Show the counts of a run on a page."""
+    put(page, section(results))
+
+
+def put(page: Path, shown: str) -> None:
     """Replace what stands between the two marks.  Raises ValueError if the page has no marks."""
     text = page.read_text()
     head, found, rest = text.partition(BEGIN)
     _, closed, tail = rest.partition(END)
     if not found or not closed:
         raise ValueError(f"{page} has no lines {BEGIN} and {END}")
-    page.write_text(f"{head}{BEGIN}\n\n{section(results)}\n{END}{tail}")
+    page.write_text(f"{head}{BEGIN}\n\n{shown}\n{END}{tail}")
 
 
 def section(results: Path) -> str:
