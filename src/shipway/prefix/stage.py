@@ -205,6 +205,8 @@ class Stager:
         return max((p for p in self.mounts if path == p or path.startswith(p + "/")), key=len, default="")
 
     def _immovable(self, unit: Unit) -> list[str]:
+        if unit.verb is Verb.RMDIR and self._mount_of(self.site.layout.live(unit.path)):
+            return ["is a mount point, or lies in one"]
         if unit.verb in (Verb.PLACE, Verb.RMDIR):
             return []
         error = self.site.fs.can_move(self.site.layout.live(unit.path), self.session.full)
