@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,11 @@ class LowerLayer(FileSystem):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), source)
         super().take(source, target)
 
-    def remove_tree(self, path: str) -> None:
+    def remove_tree(self, path: str, spare: Callable[[str], bool] | None = None) -> None:
         if self.dies and os.path.basename(path).isdigit():
             os.rename(f"{path}/u0", f"{path}/half")
             raise KeyboardInterrupt
-        super().remove_tree(path)
+        super().remove_tree(path, spare)
 
 
 @pytest.fixture

@@ -22,26 +22,15 @@ class Past(NamedTuple):
 
 def undone(past: Iterable[Past]) -> frozenset[int]:
     """The transactions whose effect has been taken back and not brought again."""
+    listed = sorted(past)
+    undoes = {transaction.id: transaction.undoes for transaction in listed}
     gone: set[int] = set()
-    for transaction in sorted(past):
-        if transaction.undoes:
-            gone.add(transaction.undoes)
-            _revive(transaction.undoes, {p.id: p for p in past}, gone)
+    for transaction in listed:
+        target, taken_back = transaction.undoes, True
+        while target:
+            (gone.add if taken_back else gone.discard)(target)
+            target, taken_back = undoes.get(target, 0), not taken_back
     return frozenset(gone)
-
-
-def _revive(taken_back: int, by_id: dict[int, Past], gone: set[int]) -> None:
-    target = by_id[taken_back].undoes if taken_back in by_id else 0
-    if target:
-        gone.discard(target)
-        _lower(target, by_id, gone)
-
-
-def _lower(target: int, by_id: dict[int, Past], gone: set[int]) -> None:
-    further = by_id[target].undoes if target in by_id else 0
-    if further:
-        gone.add(further)
-        _revive(further, by_id, gone)
 
 
 def to_undo(past: Iterable[Past]) -> int:

@@ -218,7 +218,8 @@ class Database:
     def used_images(self) -> frozenset[str]:
         """The images that the record refers to: installed ones, backups, and those of transactions that can be undone."""
         kept = (
-            "FROM delta JOIN tx ON tx.ref = delta.tx WHERE undo != 'collected' AND id IS NOT NULL AND state != 'undone'"
+            "FROM tx CROSS JOIN delta ON tx.ref = delta.tx"
+            " WHERE undo IN ('kept', 'none') AND id IS NOT NULL AND state != 'undone'"
         )
         sql = (
             "SELECT kind, value FROM fact WHERE kind IN ('installed', 'contest')"
@@ -244,9 +245,9 @@ class Database:
 
     def generation(self) -> Generation:
         """Which state of the record this is."""
-        last, undone, moving = self._db.execute(
-            "SELECT coalesce(max(id), 0), total(state = 'undone'), total(state IN (?, ?, ?)) FROM tx", MOVING
-        ).fetchone()
+        undone, moving = "SELECT count(*) FROM tx WHERE state = 'undone'", "SELECT 1 FROM tx WHERE state IN (?, ?, ?)"
+        sql = f"SELECT (SELECT coalesce(max(id), 0) FROM tx), ({undone}), EXISTS ({moving})"
+        last, undone, moving = self._db.execute(sql, MOVING).fetchone()
         return Generation(int(last), int(undone), bool(moving))
 
     def prepare(self, draft: Draft) -> int:
@@ -310,9 +311,10 @@ class Database:
                 db.execute("DELETE FROM delta WHERE tx = ?", (ref,))
                 db.execute("DELETE FROM tx WHERE ref = ? AND id IS NULL", (ref,))
 
-    def transactions(self) -> list[Row]:
-        """Every transaction past its commit point, oldest first."""
-        rows = self._db.execute(f"SELECT {_ROW} FROM tx WHERE id IS NOT NULL ORDER BY id")
+    def transactions(self, *, collected: bool = True) -> list[Row]:
+        """Every transaction past its commit point, oldest first; without those `collected`, few whatever the history."""
+        which = "" if collected else "undo IN ('kept', 'none') AND"
+        rows = self._db.execute(f"SELECT {_ROW} FROM tx WHERE {which} id IS NOT NULL ORDER BY id")
         return [_row(row) for row in rows]
 
     def transactions_after(self, number: int) -> list[Row]:

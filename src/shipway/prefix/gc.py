@@ -60,7 +60,7 @@ def collect_beyond_horizon(site: Site) -> tuple[str, ...]:
     Returns the strays that were saved to lost+found.
     """
     options = site.options
-    rows = site.database.transactions()
+    rows = site.database.transactions(collected=False)
     if beyond(rows, options.keep, options.keep_bytes) and not is_locked(site.layout.lock):
         return collect(site, options.keep, options.keep_bytes).strays
     return ()
@@ -97,7 +97,7 @@ def _set_aside(
     site: Site, session: Session, choose: Callable[[list[Row]], list[Row]]
 ) -> tuple[Collected, list[_Taken]]:
     """Under the lock: mark and move to the session's area; what lies there is deleted when the lock is free again."""
-    rows = site.database.transactions()
+    rows = site.database.transactions(collected=False)
     going = [row for row in choose(rows) if _is_ours(site, session, site.layout.undo_of(row.id))]
     for row in rows:
         if row.undo == "kept" and row.state is State.DONE:
@@ -106,12 +106,17 @@ def _set_aside(
     saved = [path for each in taken for path in each.save_strays(site.layout.undo_of(each.number))]
     if going:
         site.database.collected(row.ref for row in going)
-    gone = {row.id for row in rows if row.undo == "collected"} | {row.id for row in going}
     for name in os.listdir(site.layout.undo) if os.path.isdir(site.layout.undo) else ():
-        if name.isdigit() and int(name) in gone and _is_ours(site, session, f"{site.layout.undo}/{name}"):
+        if _is_collected(site, name) and _is_ours(site, session, f"{site.layout.undo}/{name}"):
             set_aside(site, f"{site.layout.undo}/{name}", f"{session.area}/undo-{name}")
     images = _set_images_aside(site, session)
     return Collected(tuple(row.id for row in going), tuple(images), tuple(saved)), taken
+
+
+def _is_collected(site: Site, name: str) -> bool:
+    """Whether a name in undo/ is that of a transaction that was collected, be it by somebody killed before it was removed."""
+    row = site.database.transaction(int(name)) if name.isdigit() else None
+    return row is not None and row.undo == "collected"
 
 
 def set_aside(site: Site, there: str, aside: str) -> None:

@@ -105,10 +105,11 @@ def relative_path(site: Site, path: str) -> str:
 def history(site: Site) -> list[Past]:
     """The transactions, newest first, with what each changed."""
     database = site.database
-    gone = undone(past(database.transactions()))
+    transactions = database.transactions()
+    gone = undone(past(transactions))
     changes = database.all_changes(INSTALLED)
     found = []
-    for row in reversed(database.transactions()):
+    for row in reversed(transactions):
         rows = tuple(_change(c.key, c.old, c.new) for c in changes.get(row.ref, []))
         found.append(Past(row, rows, row.id in gone))
     return found

@@ -37,6 +37,8 @@ CREATE TABLE tx (
   reason TEXT NOT NULL, undoes INTEGER NOT NULL, mode TEXT NOT NULL, undo TEXT NOT NULL DEFAULT 'kept',
   bytes INTEGER NOT NULL DEFAULT 0, inodes INTEGER NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT ''
 );
+CREATE INDEX tx_state ON tx (state);
+CREATE INDEX tx_undo ON tx (undo);
 CREATE TABLE delta (tx INTEGER NOT NULL REFERENCES tx (ref), kind TEXT NOT NULL, key BLOB NOT NULL, old TEXT, new TEXT);
 CREATE INDEX delta_tx ON delta (tx);
 
