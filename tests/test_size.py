@@ -32,6 +32,7 @@ LAYERS = (
     ("cli",),
     ("schedule",),
     ("installing",),
+    ("adopting",),
     ("api",),
     ("sealing",),
     ("compiling",),

@@ -9,24 +9,21 @@ uv installed is taken over first where it is to be replaced or removed: a transa
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
-from shipway.api import Image, Outcome, Prefix, Staged
+from shipway.adopting import Adopted, Adopter, staged, what_became_of
+from shipway.api import Image, Outcome, Prefix
 from shipway.errors import ShipwayError
-from shipway.fs.found import look
 from shipway.fs.lock import FileLock
+from shipway.fs.pool import run
 from shipway.fs.system import FileSystem
 from shipway.fs.tree import make_directories
-from shipway.model.derived import is_cache_directory, is_derived
-from shipway.model.entry import Manifest, join
-from shipway.model.facts import Installed
-from shipway.model.identity import identity_of
-from shipway.model.planning import Past, Policy
-from shipway.prefix.change import Intent
-from shipway.python.distributions import Distribution, installed, leftovers, normal, owned_files
+from shipway.model.planning import Policy
+from shipway.python.distributions import Distribution, installed, leftovers, normal
 from shipway.python.pip_arguments import Arguments
 from shipway.python.resolver import Chosen, fetch, resolve
 from shipway.python.target import Target
@@ -34,6 +31,8 @@ from shipway.python.wheel import Wheel, unpack
 
 ATTEMPTS = 5
 """How often the environment may change between resolving and committing before the next attempt holds its lock throughout."""
+
+_PAUSE = 0.02
 
 
 class Change(NamedTuple):
@@ -49,8 +48,18 @@ class Done(NamedTuple):
 
     changes: tuple[Change, ...]
     outcome: Outcome | None = None
-    adopted: tuple[str, ...] = ()
+    adopted: tuple[Adopted, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+class Wanted(NamedTuple):
+    """What is to be installed and, by compared names, what is to go."""
+
+    chosen: tuple[Chosen, ...]
+    going: tuple[str, ...] = ()
+
+
+Projects = Mapping[str, Distribution]
 
 
 class Environment:
@@ -59,53 +68,36 @@ class Environment:
     def __init__(self, prefix: Prefix, target: Target) -> None:
         self.prefix = prefix
         self.target = target
+        self._adopter = Adopter(prefix, target)
+        self._adopted: list[Adopted] = []
+        self._images: dict[str, Image] = {}
         self._notes: list[str] = []
-        self._adopted: list[str] = []
+        self._policy = Policy.FAIL
         self._count = 0
 
     # -- what is asked for -----------------------------------------------------------------------------------
 
     def install(self, arguments: Arguments) -> Done:
         """Install what pip resolves.  Raises ShipwayError, ConflictError or LockedError, nothing changed."""
-        for attempt in range(ATTEMPTS + 1):
-            with self._locked(attempt == ATTEMPTS):
-                self.reconcile()
-                before = self.installed()
-                chosen = self._resolved(arguments)
-                if arguments.dry_run or not chosen:
-                    return self._done(_changes(chosen, before))
-                images = self._sealed(arguments, chosen)
-                done = self._commit_if_unchanged(images, before, held=attempt == ATTEMPTS)
-                if done is not None:
-                    return done
-        raise AssertionError("the last attempt holds the lock")
+        self._policy = Policy(arguments.on_conflict)
+        return self._brought(arguments, lambda before: Wanted(self._resolved(arguments, before)))
 
     def uninstall(self, names: Sequence[str], *, dry_run: bool = False) -> Done:
         """Remove projects by name; one that is not installed is told, as pip does."""
         with self._locked(True):
-            self.reconcile()
-            before = self.installed()
+            before = self.reconcile()
             keys = list(dict.fromkeys(normal(name) for name in names))
             self._notes += [f"{key} is not installed" for key in keys if key not in before]
-            going = [key for key in keys if key in before]
+            going = tuple(key for key in keys if key in before)
             if dry_run or not going:
-                return self._done([Change(before[k].name, before[k].version, "") for k in going])
-            return self._commit({}, going, before)
+                return self._done(_changes(Wanted((), going), before))
+            return self._commit({}, Wanted((), going), before)
 
     def sync(self, arguments: Arguments) -> Done:
         """Make the environment what a file says, no more and no less; its lines are not resolved any further."""
+        self._policy = Policy(arguments.on_conflict)
         exact = arguments._replace(resolving=("--no-deps", "--ignore-installed", *arguments.resolving))
-        with self._locked(True):
-            self.reconcile()
-            before = self.installed()
-            listed = self._resolved(exact)
-            wanted = {normal(c.name) for c in listed}
-            chosen = [c for c in listed if not self._is_there(c, before)]
-            going = [key for key, found in before.items() if key not in wanted and not _is_seed(found)]
-            changes = [*_changes(chosen, before), *(Change(before[k].name, before[k].version, "") for k in going)]
-            if arguments.dry_run or not changes:
-                return self._done(changes)
-            return self._commit(self._sealed(exact, chosen) if chosen else {}, going, before)
+        return self._brought(exact, lambda before: self._listed(exact, before))
 
     # -- what is there ---------------------------------------------------------------------------------------
 
@@ -113,107 +105,80 @@ class Environment:
         """The projects by their compared names; where one is there twice, the one that can be imported last."""
         return {each.key: each for each in installed(self.target)}
 
-    def reconcile(self) -> None:
-        """See what others did to packages of ours: forget those they removed or replaced, and say so."""
-        there = self.installed()
-        ours = {key: p.package for p in self.prefix.packages() if (key := _key(p.package.identity))}
-        gone = [key for key, package in ours.items() if key not in there or there[key].version != package.version]
-        for key in gone:
-            now = f"is {there[key].version} now" if key in there else "is gone"
-            self._notes.append(
-                f"{key} {ours[key].version} {now}: somebody else changed it; it is no longer taken for ours"
-            )
-        if gone:
-            self.prefix.detach([ours[key].identity for key in gone])
-
-    def adopt(self, keys: Sequence[str]) -> None:
-        """Take projects over that somebody else installed: a transaction that changes no file.
-
-        All that a name has is taken, a second `dist-info` and what pip left under a tilde too.
-        """
-        ours = {_key(p.package.identity) for p in self.prefix.packages()}
-        wanted = [key for key in dict.fromkeys(keys) if key not in ours]
-        images = [self._sealed_as_is(key) for key in wanted]
-        if not images:
-            return
-        targets: dict[str, Installed | None] = {i.package.identity: i.package for i in images}
-        names = " ".join(f"{i.package.name} {i.package.version}" for i in images)
-        past = Past(foreign=_shared(self.target.root, [i.manifest for i in images]))
-        self.prefix.run(Intent(targets, Policy.OVERWRITE, past=past), f"adopt {names}")
-        self._adopted += [f"{i.package.name} {i.package.version}" for i in images]
+    def reconcile(self) -> dict[str, Distribution]:
+        """What is installed.  What others did to packages of ours is said, and the packages are forgotten."""
+        database = self.prefix.site.database
+        while True:
+            generation = database.generation()
+            there = self.installed()
+            told = what_became_of(self.prefix, there)
+            if not told:
+                return there
+            if not generation.moving and database.generation() == generation:
+                break
+            time.sleep(_PAUSE)
+        self._notes += told.values()
+        self.prefix.detach([f"pkg:pypi/{key}" for key in told])
+        return there
 
     # -- steps -----------------------------------------------------------------------------------------------
 
-    def _resolved(self, arguments: Arguments) -> list[Chosen]:
+    def _brought(self, arguments: Arguments, choose: Callable[[Projects], Wanted]) -> Done:
+        """Bring the environment to what is chosen; anew if somebody else changes it meanwhile."""
+        for attempt in range(ATTEMPTS + 1):
+            last = attempt == ATTEMPTS
+            with self._locked(last):
+                before = self.reconcile()
+                wanted = choose(before)
+                if arguments.dry_run or wanted == Wanted(()):
+                    return self._done(_changes(wanted, before))
+                images = self._sealed(arguments, wanted.chosen)
+                with self._locked(not last):
+                    if self.installed() == before:
+                        return self._commit(images, wanted, before)
+        raise AssertionError("the last attempt holds the lock")
+
+    def _resolved(self, arguments: Arguments, before: Projects) -> tuple[Chosen, ...]:
         self.prefix.site.tell("phase", "resolving")
         chosen = resolve(self.target, arguments, self._area("resolve"))
-        if not self.target.isolated or arguments.upgrades or arguments.reinstalls:
-            return chosen
-        before = self.installed()
-        return [each for each in chosen if not self._is_there(each, before)]
+        if not self.target.isolated or arguments.reinstalls:
+            return tuple(chosen)
+        return tuple(each for each in chosen if not _is_there(each, before))
 
-    def _is_there(self, chosen: Chosen, before: dict[str, Distribution]) -> bool:
-        found = before.get(normal(chosen.name))
-        return found is not None and found.version == chosen.version and not chosen.direct_url
+    def _listed(self, arguments: Arguments, before: Projects) -> Wanted:
+        listed = self._resolved(arguments, {})
+        names = {normal(each.name) for each in listed}
+        chosen = tuple(each for each in listed if not _is_there(each, before))
+        return Wanted(chosen, tuple(key for key, each in before.items() if key not in names and not _is_seed(each)))
 
     def _sealed(self, arguments: Arguments, chosen: Sequence[Chosen]) -> dict[str, Image]:
-        """An image for each project, by its compared name."""
-        self.prefix.site.tell("phase", f"fetching {len(chosen)} projects")
-        wheels = fetch(self.target, arguments, chosen, self._area("fetch"))
-        return {normal(wheel.name): self._seal(wheel, compiled=arguments.compile) for wheel in wheels}
+        """An image for each project, by its compared name; those of an earlier attempt are not made again."""
+        new = [each for each in chosen if str(each) not in self._images]
+        if new:
+            self.prefix.site.tell("phase", f"fetching {len(new)} projects")
+            wheels = fetch(self.target, arguments, new, self._area("fetch"))
+            for each, image in zip(new, self._images_of(wheels, compiled=arguments.compile), strict=True):
+                self._images[str(each)] = image
+        return {normal(each.name): self._images[str(each)] for each in chosen}
 
-    def _seal(self, wheel: Wheel, *, compiled: bool) -> Image:
-        self.prefix.site.tell("phase", f"preparing {wheel.name} {wheel.version}")
-        stage = self._area("stage")
-        unpack(wheel, self.target, stage)
-        return self.prefix.seal_staged(
-            self._staged(stage, wheel.name, wheel.version, compiled=compiled), Policy.OVERWRITE
-        )
-
-    def _staged(self, stage: str, name: str, version: str, *, compiled: bool) -> Staged:
-        identity = identity_of(f"pkg:pypi/{normal(name)}")
+    def _images_of(self, wheels: Sequence[Wheel], *, compiled: bool) -> Iterator[Image]:
+        """Unpacked by several processes, sealed in order."""
         python = self.target.python if compiled else ""
-        return Staged(stage, identity, normal(name), version, move=True, destdir=True, python=python)
+        work = [(wheel, self._area("stage")) for wheel in wheels]
+        self.prefix.site.tell("phase", f"unpacking {len(wheels)} wheels")
+        for wheel, stage in run(partial(_unpacked, self.target), work, self.prefix.site.options.jobs):
+            self.prefix.site.tell("phase", f"preparing {wheel.name} {wheel.version}")
+            tree = staged(stage, normal(wheel.name), wheel.version, python)
+            yield self.prefix.seal_staged(tree, Policy.OVERWRITE)
 
-    def _sealed_as_is(self, key: str) -> Image:
-        """An image of what lies on disk."""
-        root, fs = self.target.root, self.prefix.site.fs
-        found = [each for each in installed(self.target) if each.key == key]
-        paths = sorted({path for each in found for path in owned_files(each, root)} - self._files_of_others())
-        stage = self._area("adopt")
-        for path in paths:
-            self._copy(f"{root}/{path}", f"{stage}{root}/{path}")
-        make_directories(f"{stage}{root}", 0o755, fs.mkdir)
-        return self.prefix.seal_staged(self._staged(stage, key, found[-1].version, compiled=False), Policy.OVERWRITE)
-
-    def _files_of_others(self) -> set[str]:
-        return {path for p in self.prefix.packages() for path, _ in self.prefix.files(p.package.identity)}
-
-    def _copy(self, source: str, target: str) -> None:
-        fs, found = self.prefix.site.fs, look(source)
-        if found is None:
-            return
-        make_directories(os.path.dirname(target), 0o755, fs.mkdir)
-        if found.kind == "l":
-            fs.symlink(found.target, target)
-            fs.utime(target, found.mtime)
-        elif found.kind == "f":
-            fs.copy_file(source, target, found.mode, found.mtime)
-
-    def _commit_if_unchanged(
-        self, images: dict[str, Image], before: dict[str, Distribution], *, held: bool
-    ) -> Done | None:
-        with self._locked(not held):
-            return self._commit(images, (), before) if self.installed() == before else None
-
-    def _commit(self, images: dict[str, Image], going: Sequence[str], before: dict[str, Distribution]) -> Done:
-        self.adopt([key for key in (*images, *going) if key in before])
-        changes = [Change(i.package.name, _version(before, key), i.package.version) for key, i in images.items()]
-        changes += [Change(before[key].name, before[key].version, "") for key in going]
-        with self.prefix.transaction(_reason(changes)) as transaction:
+    def _commit(self, images: dict[str, Image], wanted: Wanted, before: Projects) -> Done:
+        coming = {key: image.manifest for key, image in images.items()}
+        self._adopted += self._adopter.adopt({**coming, **dict.fromkeys(wanted.going)})
+        changes = _changes(wanted, before)
+        with self.prefix.transaction(_reason(changes), self._policy) as transaction:
             for image in images.values():
                 transaction.install(image)
-            for key in going:
+            for key in wanted.going:
                 transaction.remove(f"pkg:pypi/{key}")
         return self._done(changes, transaction.outcome)
 
@@ -255,44 +220,29 @@ def refuse_managed(target: Target) -> None:
         )
 
 
-def _shared(root: str, manifests: Sequence[Manifest]) -> dict[str, str]:
-    """The directories of these that are not theirs alone, with their modes: they were there before, and will stay."""
-    listings: dict[str, set[str]] = {}
-    for manifest in manifests:
-        for path, directory in manifest.directories.items():
-            listings.setdefault(path, set()).update(directory.entries)
-    shared: dict[str, str] = {}
-    for path in sorted(listings, reverse=True):
-        found = look(f"{root}/{path}")
-        below = {join(path, name) for name in listings[path]}
-        if path and found and (below & shared.keys() or _holds_more(f"{root}/{path}", listings[path])):
-            shared[path] = f"{found.mode:o}"
-    return shared
+def _unpacked(target: Target, work: tuple[Wheel, str]) -> tuple[Wheel, str]:
+    unpack(work[0], target, work[1])
+    return work
 
 
-def _holds_more(directory: str, names: set[str]) -> bool:
-    return any(
-        name not in names and not is_cache_directory(name) and not is_derived(f"{directory}/{name}")
-        for name in os.listdir(directory)
-    )
+def _is_there(chosen: Chosen, before: Projects) -> bool:
+    found = before.get(normal(chosen.name))
+    return found is not None and found.version == chosen.version and not chosen.direct_url
 
 
-def _key(identity: str) -> str:
-    return identity.removeprefix("pkg:pypi/") if identity.startswith("pkg:pypi/") else ""
+def _changes(wanted: Wanted, before: Projects) -> list[Change]:
+    coming = [Change(c.name, _version(before, normal(c.name)), c.version) for c in wanted.chosen]
+    return coming + [Change(before[key].name, before[key].version, "") for key in wanted.going]
 
 
-def _version(before: dict[str, Distribution], key: str) -> str:
+def _version(before: Projects, key: str) -> str:
     return before[key].version if key in before else ""
-
-
-def _changes(chosen: Sequence[Chosen], before: dict[str, Distribution]) -> list[Change]:
-    return [Change(c.name, _version(before, normal(c.name)), c.version) for c in chosen]
 
 
 def _is_seed(found: Distribution) -> bool:
     return found.key in ("pip", "setuptools", "wheel") and found.installer != "shipway"
 
 
-def _reason(changes: Sequence[Change]) -> str:
+def _reason(changes: Iterable[Change]) -> str:
     words = [f"{c.name} {c.new}" if c.new else f"-{c.name}" for c in changes]
     return "pip " + ", ".join(words[:6]) + (f" and {len(words) - 6} more" if len(words) > 6 else "")

@@ -16,7 +16,7 @@ def document(call: Call, done: Done) -> dict[str, object]:
     """The change set; of a dry run the plan, whose `transaction` is null."""
     changes = [{"name": c.name, "old": c.old or None, "new": c.new or None} for c in done.changes]
     rest = report_of(call, done.outcome) if done.outcome else {"transaction": None}
-    return {**rest, "changes": changes, "adopted": list(done.adopted)}
+    return {**rest, "changes": changes, "adopted": [a._asdict() for a in done.adopted]}
 
 
 def sentences(call: Call, done: Done, *, dry_run: bool) -> list[str]:

@@ -52,9 +52,12 @@ def _past_of(database: Database, row: Row, changes: Sequence[FactChange]) -> pla
 
 
 def only_facts(database: Database, row: Row) -> Planned | None:
-    """The reverse of a transaction that moved no file (such as `verify --accept`), else None."""
+    """The reverse of a transaction that moved no file (`verify --accept`, taking over what is there), else None.
+
+    What was forgotten (`detach`) may have changed since: undoing that looks at the disk, as an installation does.
+    """
     changes = database.changes(row.ref)
-    if database.steps(row.ref) or any(c.kind == INSTALLED for c in changes):
+    if database.steps(row.ref) or any(c.kind == INSTALLED and c.old is not None for c in changes):
         return None
     refuse_overtaken(database, row, changes)
     return Planned(Plan((), (), (), (), ()), reverse(changes))

@@ -8,10 +8,10 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from shipway.python.target import Target, inside
+from shipway.python.target import Target
 
 
 class Distribution(NamedTuple):
@@ -50,17 +50,6 @@ def leftovers(target: Target) -> list[str]:
         f"{place}/{name}" for place in target.libraries if os.path.isdir(place)
         for name in sorted(os.listdir(place)) if name.startswith("~")
     ]  # fmt: skip
-
-
-def owned_files(distribution: Distribution, root: str) -> list[str]:
-    """The files of a project that are there, relative to a root; those outside of it are left out."""
-    listed = distribution.files
-    if listed is None:
-        listed = tuple(f"{parent}/{name}" for parent, _, names in _below(distribution.info) for name in names)
-    there = {path for path in listed if os.path.lexists(path) and inside(os.path.dirname(path), root)}
-    return sorted(
-        os.path.join(os.path.realpath(os.path.dirname(p)), os.path.basename(p))[len(root) + 1 :] for p in there
-    )
 
 
 def _infos(place: str) -> list[str]:
@@ -105,11 +94,3 @@ def _text(path: str) -> str:
             return file.read()
     except (FileNotFoundError, NotADirectoryError):
         return ""
-
-
-def _below(path: str) -> Iterable[tuple[str, list[str], list[str]]]:
-    names = sorted(os.listdir(path)) if os.path.isdir(path) else []
-    directories = [n for n in names if os.path.isdir(f"{path}/{n}") and not os.path.islink(f"{path}/{n}")]
-    yield path, directories, [n for n in names if n not in directories]
-    for name in directories:
-        yield from _below(f"{path}/{name}")
