@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -74,30 +75,19 @@ def _uninstall(call: Call, environment: Environment, arguments: Arguments) -> Do
 
 def _names(words: Sequence[str]) -> list[str]:
     """The projects that words and requirement files name; their versions don't matter."""
-    names, waiting = [], list(words)
-    while waiting:
-        word = waiting.pop(0)
-        if word in ("-r", "--requirement", "--requirements"):
-            waiting[:1] = _lines(waiting[0])
-        else:
-            names.append(_name(word))
-    return names
+    from shipway.python.requirement_files import named_files, read
 
-
-def _lines(path: str) -> list[str]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line.partition(" #")[0].strip() for line in file]
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    return [line for line in lines if line and not line.startswith(("#", "-"))]
+    files = named_files(words)
+    projects = [word for word in words if word not in files and not word.startswith("-")]
+    listed = [line.text for path in files for line in read(path) if not line.text.startswith("-")]
+    return [_name(word) for word in (*projects, *listed)]
 
 
 def _name(word: str) -> str:
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:
-        return Requirement(word.partition(" --")[0]).name
+        return Requirement(re.split(r"\s--", word)[0]).name
     except InvalidRequirement as error:
         raise UsageError(f"not a project's name: {word}") from error
 
@@ -176,8 +166,10 @@ def _tell(call: Call, done: Done, *, dry_run: bool) -> None:
 
     for text in done.notes:
         call.console.warn(text)
-    for name in done.adopted:
-        call.console.say(f"{name} was installed by somebody else; it was taken over as it was")
+    for name, version, damage in done.adopted:
+        call.console.say(f"{name} {version} was installed by somebody else; it was taken over as it was")
+        for text in damage:
+            call.console.warn(f"{name} was damaged: {text}")
     if call.json:
         call.console.document(document(call, done))
     elif not call.quiet:

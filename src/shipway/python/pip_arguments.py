@@ -38,8 +38,6 @@ _REFUSED = {
     "--user": "a user's site directory is no prefix; make an environment: python3 -m venv .venv",
     "--root": "stage into a DESTDIR with pip itself, then: shipway merge --destdir TREE",
     "--src": "sources are kept nowhere",
-    "--editable": "editable installs are left to pip itself",
-    "-e": "editable installs are left to pip itself",
     "--report": "the plan is told by: shipway --json pip install --dry-run",
 }
 
@@ -61,6 +59,7 @@ class Arguments(NamedTuple):
     compile: bool = True
     yes: bool = False
     resolver: str = "pip"
+    on_conflict: str = "fail"
 
     @property
     def reinstalls(self) -> bool:
@@ -88,6 +87,11 @@ def parse(words: Sequence[str], command: str) -> Arguments:
             f"pip {command}: unknown option {', '.join(unknown)}", hint=f"pip {command} --help lists pip's own"
         )
     listed = (*found.files, *found.projects, *rest)
+    sources = [word for word in found.files if "+" in word.partition("://")[0] and "://" in word]
+    if sources:
+        raise UsageError(
+            f"pip {command}: {', '.join(sources)} cannot be editable", hint="clone it, then: pip install -e DIRECTORY"
+        )
     if not listed and command in ("install", "sync"):
         raise UsageError(f"pip {command}: nothing is asked for", hint="name a project, or a file with -r")
     return Arguments(
@@ -102,6 +106,7 @@ def parse(words: Sequence[str], command: str) -> Arguments:
         found.compile_bytecode,
         found.yes,
         found.resolver,
+        found.on_conflict,
     )
 
 
@@ -129,12 +134,13 @@ def _parser(command: str) -> argparse.ArgumentParser:
         for names in valued.split():
             parser.add_argument(*names.split(","), action=_Collect, dest=kind)
     parser.set_defaults(files=[])
-    for names in ("-r,--requirement,--requirements", "-c,--constraint,--constraints"):
+    for names in ("-r,--requirement,--requirements", "-c,--constraint,--constraints", "-e,--editable"):
         parser.add_argument(*names.split(","), action=_Collect, dest="files")
     parser.add_argument("-p", "--python", default="")
     parser.add_argument("--prefix", default="")
     parser.add_argument("-t", "--target", default="")
     parser.add_argument("--resolver", choices=("pip",), default="pip")
+    parser.add_argument("--on-conflict", choices=("fail", "backup", "overwrite"), default="fail")
     parser.add_argument("--no-compile", action="store_false", dest="compile_bytecode")
     parser.add_argument("-y", "--yes", action="store_true")
     for flag in ("--dry-run", "--system"):

@@ -16,8 +16,12 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from shipway.errors import ShipwayError
+from shipway.fs.system import FileSystem
+from shipway.fs.tree import make_directories
 from shipway.python.distributions import normal
+from shipway.python.editable import build
 from shipway.python.pip_arguments import Arguments
+from shipway.python.requirement_files import finding_options
 from shipway.python.target import Target
 from shipway.python.wheel import Wheel
 
@@ -40,6 +44,17 @@ class Chosen(NamedTuple):
         parts = urlsplit(self.url)
         return unquote(parts.path) if parts.scheme == "file" and parts.path.endswith(".whl") else ""
 
+    @property
+    def directory(self) -> str:
+        """The path of a local directory."""
+        return unquote(urlsplit(self.url).path)
+
+    @property
+    def editable(self) -> bool:
+        """Whether the project is to be used where it lies."""
+        told = json.loads(self.direct_url) if self.direct_url else {}
+        return bool(told.get("dir_info", {}).get("editable"))
+
 
 def pip(target: Target) -> list[str]:
     """How pip is run for a target: ours under its interpreter, else its own."""
@@ -61,24 +76,41 @@ def resolve(target: Target, arguments: Arguments, area: str) -> list[Chosen]:
 
 def fetch(target: Target, arguments: Arguments, chosen: Sequence[Chosen], area: str) -> list[Wheel]:
     """A wheel for each project, downloaded or built, in the order given.  Raises ShipwayError with pip's own words."""
-    wanted = [each for each in chosen if not each.local_wheel]
     paths = {normal(each.name): each.local_wheel for each in chosen if each.local_wheel}
+    for each in chosen:
+        if each.editable:
+            paths[normal(each.name)] = _built_editable(target, arguments, each, f"{area}/{normal(each.name)}")
+    wanted = [each for each in chosen if normal(each.name) not in paths]
     if wanted:
-        wheels = f"{area}/wheels"
-        lists = f"{area}/chosen.txt"
-        with open(lists, "w", encoding="utf-8") as file:
-            file.writelines(f"{each.name} @ {_pinned(each)}\n" for each in wanted)
-        finding = [word for word in arguments.finding if word != "--require-hashes"]
-        _run(
-            target,
-            ["wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, *finding, "--requirement", lists],
-            "fetch or build",
-        )
-        paths |= {normal(name.partition("-")[0]): f"{wheels}/{name}" for name in os.listdir(wheels)}
+        paths |= _fetched(target, arguments, wanted, area)
     missing = [each.name for each in chosen if normal(each.name) not in paths]
     if missing:
         raise ShipwayError(f"pip made no wheel of {', '.join(missing)}", hint="try `pip wheel` by itself")
     return [Wheel(paths[normal(c.name)], c.name, c.version, c.requested, c.direct_url) for c in chosen]
+
+
+def _fetched(target: Target, arguments: Arguments, wanted: Sequence[Chosen], area: str) -> dict[str, str]:
+    wheels, lists = f"{area}/wheels", f"{area}/chosen.txt"
+    with open(lists, "w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in finding_options(arguments.requirements))
+        file.writelines(f"{each.name} @ {_pinned(each)}\n" for each in wanted)
+    words = ["wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, *_finding(arguments), "--requirement", lists]
+    _run(target, words, "fetch or build")
+    return {normal(name.partition("-")[0]): f"{wheels}/{name}" for name in os.listdir(wheels)}
+
+
+def _built_editable(target: Target, arguments: Arguments, chosen: Chosen, area: str) -> str:
+    def install(requirements: Sequence[str], place: str) -> None:
+        words = ["install", "--quiet", "--ignore-installed", "--upgrade", "--target", place]
+        _run(target, [*words, *_finding(arguments), *requirements], "install the build requirements of")
+
+    make_directories(area, 0o755, FileSystem().mkdir)
+    isolated = "--no-build-isolation" not in arguments.finding
+    return build(target, chosen.directory, area, install if isolated else None)
+
+
+def _finding(arguments: Arguments) -> list[str]:
+    return [word for word in arguments.finding if word != "--require-hashes"]
 
 
 def _pinned(chosen: Chosen) -> str:

@@ -10,10 +10,15 @@ import stat
 import warnings
 import zipfile
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from shipway.errors import ShipwayError
 from shipway.python.target import Target
+
+if TYPE_CHECKING:
+    from installer.destinations import SchemeDictionaryDestination
+    from installer.records import RecordEntry
+    from installer.utils import Scheme
 
 INSTALLER = b"shipway\n"
 LARGEST = 64 << 30
@@ -39,14 +44,12 @@ def unpack(wheel: Wheel, target: Target, stage: str) -> None:
     Raises ShipwayError with all that is wrong with it; then nothing may have been written but below `stage`.
     """
     from installer import install
-    from installer.destinations import SchemeDictionaryDestination
     from installer.sources import WheelFile
 
     problems = list(_problems_of_zip(wheel.path))
     if problems:
         raise _refused(wheel, problems)
-    places = {**target.paths, "headers": os.path.join(target.paths["headers"], wheel.name)}
-    destination = SchemeDictionaryDestination(places, target.python, "posix", destdir=stage)
+    destination = _destination(wheel, target, stage)
     try:
         with WheelFile.open(wheel.path) as source, warnings.catch_warnings():  # type: ignore[arg-type]
             warnings.simplefilter("ignore")
@@ -55,6 +58,21 @@ def unpack(wheel: Wheel, target: Target, stage: str) -> None:
     except (ValueError, KeyError, AssertionError, FileExistsError, zipfile.BadZipFile) as error:
         issues = getattr(error, "issues", None) or [_words(error)]
         raise _refused(wheel, [str(issue) for issue in issues]) from error
+
+
+def _destination(wheel: Wheel, target: Target, stage: str) -> SchemeDictionaryDestination:
+    from installer.destinations import SchemeDictionaryDestination
+
+    class Destination(SchemeDictionaryDestination):
+        """Scripts can be run, also those that were packed where files have no such mode."""
+
+        def write_file(
+            self, scheme: Scheme, path: str | os.PathLike[str], stream: BinaryIO, is_executable: bool
+        ) -> RecordEntry:
+            return super().write_file(scheme, path, stream, is_executable or scheme == "scripts")
+
+    places = {**target.paths, "headers": os.path.join(target.paths["headers"], wheel.name)}
+    return Destination(places, target.python, "posix", destdir=stage)
 
 
 def _words(error: BaseException) -> str:
