@@ -65,7 +65,9 @@ def moments(command: Sequence[str], places: Sequence[Path]) -> list[Moment]:
     """Run a command undisturbed; every moment it can be killed at, first to last.  Raises RuntimeError if it fails."""
     with TemporaryDirectory() as room:
         log = Path(room, "log")
-        done = run(["strace", "-f", "-e", f"trace={TRACED}", "-y", "-s", "4096", "-e", "signal=none", "-o", str(log), *command])
+        done = run(
+            ["strace", "-f", "-e", f"trace={TRACED}", "-y", "-s", "4096", "-e", "signal=none", "-o", str(log), *command]
+        )
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
         return list(_read(log, tuple(f"{place}/" for place in places)))
