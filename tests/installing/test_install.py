@@ -45,7 +45,7 @@ def test_a_project_and_what_it_needs_come_as_one_transaction(venv: Venv) -> None
     assert venv.says("import the_app, some_lib; print(the_app.VERSION, some_lib.VERSION)") == "1.0 1.2"
     assert venv.script("the-app") == "1.0"
     assert venv.script("tool") == str(venv.root)
-    assert (venv.root / "bin/tool").read_text().startswith(f"#!{venv.python}\n")
+    assert (venv.root / "bin/tool").read_text().startswith(f"#!{venv.root}/bin/python")
     assert (venv.root / "bin/tool").stat().st_mode & 0o777 == 0o755
     assert (venv.root / "share/the-app/table.csv").read_text() == "1;2\n"
     assert (venv.root / "include/site" / venv.site.parent.name / "the-app/the_app.h").is_file()
