@@ -52,12 +52,15 @@ def build(target: Target, directory: str, area: str, install: Install | None) ->
     backend = _backend(directory)
     tools = f"{area}/tools"
     if install is not None:
-        install(backend.requires, tools)
-        more = _call(target, directory, backend, tools, ("get_requires_for_build_editable",))
-        if more:
-            install(more, tools)
+        _provide(install, backend.requires, tools)
+        _provide(install, _call(target, directory, backend, tools, ("get_requires_for_build_editable",)), tools)
     name = _call(target, directory, backend, tools, ("build_editable", area))
     return f"{area}/{name}"
+
+
+def _provide(install: Install, requirements: Sequence[str], tools: str) -> None:
+    if requirements:
+        install(requirements, tools)
 
 
 def _backend(directory: str) -> _Backend:
