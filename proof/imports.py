@@ -17,12 +17,14 @@ from proof.world import make_tree
 FOLDERS = ("base", "data", "net")
 MODULES = 12
 FUNCTIONS = 25
+PAUSE = 0.05
+UPGRADES = 5
 NAMES = ["thing", *(f"thing.{folder}.part{number}" for folder in FOLDERS for number in range(0, MODULES, 3))]
 NEIGHBOUR = "neighbour.py"
 
 
 def package(version: int) -> dict[str, str]:
-    """Modules that take a while to load, each of which says its version."""
+    """Modules that take a while to load, each of which says its version: an import without a lease meets both versions."""
     body = "\n".join(
         f"def function{n}(value):\n    return [{n} * value, 'of version {version}', {{'n': value}}]\n"
         for n in range(FUNCTIONS)
@@ -32,7 +34,9 @@ def package(version: int) -> dict[str, str]:
         files[f"thing/{folder}/__init__.py"] = f"VERSION = {version}\n"
         for number in range(MODULES):
             sibling = f"from thing.{folder} import VERSION as NEAR\n"
-            files[f"thing/{folder}/part{number}.py"] = f"VERSION = {version}\n{sibling}{body}"
+            files[f"thing/{folder}/part{number}.py"] = (
+                f"VERSION = {version}\nfrom time import sleep\nsleep({PAUSE})\n{sibling}{body}"
+            )
     return files
 
 
@@ -100,18 +104,19 @@ class Tally:
 
 
 def _life(field: Field, root: Path, tallies: Mapping[str, Tally], *, leased: bool) -> None:
-    """One package's life: it comes, is replaced, and goes, each under importers of its own."""
+    """One package's life: it comes, is replaced to and fro, and goes, each under importers of its own."""
     through = field.under(root) if leased else ()
     removal = [field.scene.shipway, "-q", "-p", str(root), "remove", "thing"]
     run([field.scene.shipway, "-p", str(root), "list"])
-    deeds = {"install": field.merge(root, 1), "upgrade": field.merge(root, 2), "removal": removal}
-    for name, command in deeds.items():
+    to_and_fro = [field.merge(root, 2 - n % 2) for n in range(UPGRADES)]
+    deeds = {"install": [field.merge(root, 1)], "upgrade": to_and_fro, "removal": [removal]}
+    for name, commands in deeds.items():
         with field.watch(root, through) as watching:
-            done = run(command)
+            done = [run(command) for command in commands]
         tally = tallies[name]
-        tally.tries += 1
+        tally.tries += len(done)
         tally.seen += watching.seen
-        tally.problems += [f"the command failed: {done.stderr.strip()}"] if done.returncode else []
+        tally.problems += [f"the command failed: {each.stderr.strip()}" for each in done if each.returncode]
         tally.problems += unverified(field.scene, root)
     tallies["removal"].problems += _left(field, root)
 
