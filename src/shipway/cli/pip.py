@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from shipway.python.target import Target
 
 
-@as_command("pip", allow_interspersed_args=False)
+@as_command("pip", allow_interspersed_args=False, ignore_unknown_options=True)
 @click.argument("words", metavar="COMMAND…", nargs=-1, required=True, type=click.UNPROCESSED)
 @pass_call
 def command(call: Call, words: tuple[str, ...]) -> int | None:
@@ -36,6 +36,7 @@ def command(call: Call, words: tuple[str, ...]) -> int | None:
     -p PREFIX before `pip`, VIRTUAL_ENV, or the nearest .venv.  Every other command is passed to pip.
     """
     ours = {"install": _install, "uninstall": _uninstall, "sync": _sync}
+    words = _command_first(words, ours)
     if words[0] not in ours or {"-h", "--help"} & set(words):
         return _pass_on(call, words)
     from shipway.installing import Environment, prepare, refuse_managed
@@ -44,14 +45,21 @@ def command(call: Call, words: tuple[str, ...]) -> int | None:
     from shipway.python.target import checked
 
     arguments = parse(words[1:], words[0])
-    target = checked(_target(call, arguments))
+    target = _target(call, arguments)
     refuse_managed(target)
+    checked(target)
     call.prefix, call.prefix_source = target.root, ""
     prepare(target)
     cache = directory_of()
     with call.open(call.options()._replace(cache=cache and f"{cache}/bytecode")) as prefix:
         _tell(call, ours[words[0]](call, Environment(prefix, target), arguments), dry_run=arguments.dry_run)
     return None
+
+
+def _command_first(words: tuple[str, ...], ours: Collection[str]) -> tuple[str, ...]:
+    """With the options that pip takes before its commands (`pip --python X install …`) after it, if it is one of ours."""
+    place = next((number for number, word in enumerate(words) if word in ours), 0)
+    return (words[place], *words[:place], *words[place + 1 :]) if words[0].startswith("-") else words
 
 
 def _install(call: Call, environment: Environment, arguments: Arguments) -> Done:
