@@ -25,7 +25,8 @@ class Kills:
     """`landed` of the kills met a running upgrade.
 
     Right after it, by what a reader sees: `mixed`, or with `holes`.  After the same command again: it `refused` (ended with
-    another code than 0), the tree was `broken`, and it `claimed` success over that.  `beyond` the remedy of its manual.
+    another code than 0), the tree was `broken`, and it `claimed` success over that.  `surplus` of the broken were whole but
+    for files of another version left over.  `beyond` the remedy of its manual.
     """
 
     landed: int = 0
@@ -33,6 +34,7 @@ class Kills:
     holes: int = 0
     refused: int = 0
     broken: int = 0
+    surplus: int = 0
     claimed: int = 0
     beyond: int = 0
     littered: int = 0
@@ -53,11 +55,15 @@ class Reads:
 
 @dataclass
 class Crowd:
-    """Rounds of four upgrades at once: processes that failed, rounds that ended broken, rounds that left litter."""
+    """Rounds of four upgrades at once: processes that failed, rounds that ended broken, rounds that left litter.
+
+    `surplus` of the broken were whole but for files of another version left over.
+    """
 
     rounds: int = 0
     failed: int = 0
     broken: int = 0
+    surplus: int = 0
     littered: int = 0
     found: list[str] = field(default_factory=list)
 
@@ -116,6 +122,7 @@ def _after(case: Case, result: Kills, which: str) -> None:
     if not wrong:
         return
     result.broken += 1
+    result.surplus += bool(case.verdict().surplus)
     result.claimed += code == 0
     result.found.append(f"{which}, {seen.state} right after, the same command ended with {code}: {wrong}")
     codes = [case.ended(command) for command in case.tool.remedy(case.here, OLD, NEW)]
@@ -171,6 +178,7 @@ def _together(case: Case, result: Crowd, codes: list[int], which: str) -> None:
     wrong = seen.why or of_record(seen, case.recorded())
     left = case.litter()
     result.broken += bool(wrong)
+    result.surplus += bool(seen.surplus)
     result.littered += bool(left)
     if wrong or any(codes) or left:
         endings = ", ".join(f"{times} ended with {code}" for code, times in sorted(Counter(codes).items()))

@@ -18,11 +18,13 @@ MIXED = "mixed"
 class Verdict:
     """A version; or MIXED: each file whole, but not all of one version; or HOLES: files missing or of no version.
 
-    `why` says what was found where it is no version.
+    `why` says what was found where it is no version; `surplus` is the version that it would be but for files of others
+    left over.
     """
 
     state: str
     why: str = ""
+    surplus: str = ""
 
     @property
     def broken(self) -> bool:
@@ -44,7 +46,8 @@ def judge(root: Path, leaves_old: bool) -> Verdict:
     )
     if holes:
         return Verdict(HOLES, f"{len(holes)} files, {'; '.join(holes[:3])}")
-    return Verdict(MIXED, "; ".join(filter(None, (_share(version, seen) for version in VERSIONS))))
+    whole = "".join(version for version in VERSIONS if _is(version, seen, leaves_old=True))
+    return Verdict(MIXED, "; ".join(filter(None, (_share(version, seen) for version in VERSIONS))), whole)
 
 
 def _share(version: str, seen: dict[str, str]) -> str:

@@ -109,12 +109,14 @@ def markdown(path: Path) -> str:
 def _killed(rows: Iterable[Row]) -> list[str]:
     head = (
         "kills", "mixed right after", "holes right after", "the same command again: refused", "broken",
-        "“success” over a broken tree", "still broken after the manual's remedy", "left litter",
+        "whole, old files left over", "“success” over a broken tree", "still broken after the manual's remedy", "left litter",
     )  # fmt: skip
     text = _head(head)
     for row in rows:
         k = row.kills
-        text.append(_line(row, k.landed, k.mixed, k.holes, k.refused, k.broken, k.claimed, k.beyond, k.littered))
+        text.append(
+            _line(row, k.landed, k.mixed, k.holes, k.refused, k.broken, k.surplus, k.claimed, k.beyond, k.littered)
+        )
     return text
 
 
@@ -129,10 +131,19 @@ def _read(rows: Iterable[Row]) -> list[str]:
 
 
 def _crowded(rows: Iterable[Row]) -> list[str]:
-    text = _head(("rounds", "processes", "failed", "rounds that ended broken", "rounds that left litter"))
+    text = _head(
+        (
+            "rounds",
+            "processes",
+            "failed",
+            "rounds that ended broken",
+            "whole, files of another left over",
+            "rounds that left litter",
+        )
+    )
     for row in rows:
         c = row.crowd
-        text.append(_line(row, c.rounds, 4 * c.rounds, c.failed, c.broken, c.littered))
+        text.append(_line(row, c.rounds, 4 * c.rounds, c.failed, c.broken, c.surplus, c.littered))
     return text
 
 

@@ -71,7 +71,7 @@ def test_a_file_of_others_that_changed_is_a_hole(old: Path) -> None:
 def test_old_files_are_held_against_those_alone_who_take_them_away_else(old: Path) -> None:
     stage(NEW, old)
 
-    assert judge(old, leaves_old=False).state == MIXED
+    assert (judge(old, leaves_old=False).state, judge(old, leaves_old=False).surplus) == (MIXED, NEW)
     assert judge(old, leaves_old=True).state == NEW
 
 
