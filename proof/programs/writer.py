@@ -59,8 +59,10 @@ class Writer:
         self.rename(self.create(), self.new_name("file"))
 
     def replace(self) -> None:
-        """As editors save: beside, then over the old file."""
-        self.rename(self.create(), self.one())
+        """As editors save: beside, then over the old file; one that was lost must not be hidden by a new one."""
+        target = self.one()
+        (self.directory / target).lstat()
+        self.rename(self.create(), target)
 
     def edit(self) -> None:
         """As logs are written: opened where it is, and something added."""
