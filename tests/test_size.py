@@ -57,7 +57,7 @@ CHANGES_OF_DISK = {
     "shutil": {"chown", "copy", "copy2", "copyfile", "copymode", "copystat", "copytree", "move", "rmtree"},
 }
 SINGLE_OWNERS = {
-    "sqlite3": ("prefix/database.py",),
+    "sqlite3": ("prefix/connection.py",),
     "fcntl": ("fs/",),
     "ctypes": ("fs/",),
     "click": ("cli/",),

@@ -56,6 +56,7 @@ class Prefix:
         self._sealing: Session | None = None
         self._sealer: Sealer | None = None
         self.library = Library(self.site.database)
+        self._check()
         self._heal()
 
     @property
@@ -223,6 +224,13 @@ class Prefix:
         return queries.history(self.site)
 
     # -- inside ----------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        try:
+            self.site.database.check()
+        except BaseException:
+            self.site.database.close()
+            raise
 
     def _heal(self) -> None:
         if not self.site.database.writable:

@@ -18,6 +18,7 @@ from shipway.fs.system import FileSystem, RenameMode
 from shipway.prefix.commit import Committer
 from shipway.prefix.layout import Layout
 from shipway.prefix.rescue import pin
+from shipway.prefix.records import State
 from shipway.prefix.session import Session, sweep
 from tests.harness import OPTIONS, FaultyFileSystem, fail, make_tree, open_prefix, package, snapshot
 
@@ -221,9 +222,9 @@ def test_a_session_that_is_just_being_born_is_not_swept(root: Path) -> None:
     """Its lock file is there but not yet held: whoever sweeps takes the lock first, and the newborn makes another."""
     with open_prefix(root) as prefix:
         layout = Layout(prefix.site.layout.root)
-        Path(layout.session_lock("feed")).touch()
+        Path(layout.session_lock("feed" * 4)).touch()
         sweep(prefix.site.fs, layout, frozenset(), frozenset())
-        assert not os.path.exists(layout.session_lock("feed"))
+        assert not os.path.exists(layout.session_lock("feed" * 4))
         with Session(prefix.site) as session:
             sweep(prefix.site.fs, layout, frozenset(), frozenset())
             assert os.path.isdir(session.area)
@@ -349,7 +350,10 @@ def test_a_commit_over_one_that_nobody_has_synced_yet_syncs_first(root: Path, tm
     merged(root, make_tree(tmp_path / "1", {"lib/a": "1", "lib/b": "1"}), "1")
     with open_prefix(root) as prefix:
         living = Session(prefix.site)
-        prefix.site.database._db.execute("UPDATE tx SET state = 'applied', token = ?", (living.token,))
+        database = prefix.site.database
+        with database._db.writing("test") as handle:
+            (row,) = database.transactions()
+            database._put(handle, row._replace(state=State.APPLIED, token=living.token))
         fs = FaultyFileSystem(0, fail)
         merged(root, make_tree(tmp_path / "2", {"lib/a": "2", "lib/b": "2"}), "2", fs)
         point = fs.log.index("database commit point")

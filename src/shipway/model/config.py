@@ -67,7 +67,7 @@ def parse(text: str, file: str) -> Config:
 
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # it does not call all that it refuses a TOMLDecodeError
         raise _refusal(file, [_syntax(file, str(error))]) from error
     values: dict[str, Any] = {}
     problems = []
@@ -88,7 +88,10 @@ def parse_size(text: str) -> int:
     found = _SIZE.match(text.strip())
     if found is None:
         raise ValueError(f'"{text}" is not a size, such as "10 GiB"')
-    return int(float(found[1]) * _UNITS[(found[2] or "").lower()])
+    try:
+        return int(float(found[1]) * _UNITS[(found[2] or "").lower()])
+    except OverflowError as error:
+        raise ValueError(f'"{text[:20]}…" is too large') from error
 
 
 # -- values ------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 FILE = "f"
 LINK = "l"
@@ -140,6 +140,14 @@ class Manifest(NamedTuple):
 _PLAIN = {(FILE, "", False, 0, ())}
 """What a file of the usual kind has beside name, mode, size, time and digest."""
 
+_TYPES = (str, str, int, int, int, str, str, bool, int, tuple)
+"""Of the fields of an entry."""
+
+_FAR = 1 << 63
+
+_PLAIN_REST = {("", False, 0, ())}
+"""What entries without anything special have at the end."""
+
 EMPTY = Manifest({"": Directory({}, "")})
 
 
@@ -178,6 +186,27 @@ def _are_plain(entries: Sequence[Entry]) -> bool:
     return simple and {e[1:2] + e[6:] for e in entries} <= _PLAIN
 
 
+def checked_path(path: str) -> str:
+    """A path that lies below what it is relative to.  Raises ValueError, or TypeError if it is no text."""
+    if not isinstance(path, str):
+        raise TypeError("a path that is no text")
+    _refuse_names(path.split("/"))
+    return path
+
+
+def checked_directory(path: str) -> str:
+    """The same of a directory, which may be the root, ""."""
+    return checked_path(path) if path else path
+
+
+def _refuse_names(names: Sequence[str]) -> None:
+    """Raise ValueError if one of these cannot be a name in a directory."""
+    text = "/".join(names)
+    if "\0" in text or text.count("/") != len(names) - bool(names) or not {"", ".", ".."}.isdisjoint(names):
+        raise ValueError("a name that cannot be")
+    text.encode("utf-8", "surrogateescape")
+
+
 def manifest_of(
     listings: Mapping[str, Iterable[Entry]], known: Mapping[str, Directory] = MappingProxyType({})
 ) -> Manifest:
@@ -205,13 +234,64 @@ def encode_listing(directory: Directory) -> str:
 
 def decode_listing(text: str) -> dict[str, Entry]:
     """The inverse of `encode_listing`.  Raises ValueError or TypeError on anything else."""
-    entries = {}
-    for row in json.loads(text):
-        entry = Entry(*row)
-        if entry.xattrs:
-            entry = entry._replace(xattrs=tuple((str(k), str(v)) for k, v in entry.xattrs))
-        entries[entry.name] = entry
-    return entries
+    try:
+        rows = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(rows, list):
+        raise TypeError("not an array")
+    entries = [entry if not entry.xattrs else _with_tuples(entry) for entry in [Entry(*row) for row in rows]]
+    return checked_listing(entries)
+
+
+def _with_tuples(entry: Entry) -> Entry:
+    return entry._replace(xattrs=tuple((name, value) for name, value in entry.xattrs))
+
+
+def checked_listing(entries: Sequence[Entry]) -> dict[str, Entry]:
+    """Entries by name.  Raises ValueError or TypeError if they cannot be those of one directory."""
+    shown = [entry[:6] for entry in entries] if {entry[6:] for entry in entries} == _PLAIN_REST else entries
+    columns = list(zip(*shown, strict=True))
+    for column, kind in zip(columns, _TYPES, strict=False):
+        if set(map(type, column)) != {kind}:
+            raise TypeError(f"what should be {kind.__name__} is not")
+    if entries:
+        _refuse_values(*columns)
+    found = {entry.name: entry for entry in entries}
+    if len(found) != len(entries):
+        raise ValueError("the same name twice")
+    return found
+
+
+def _refuse_values(*columns: tuple[Any, ...]) -> None:
+    names, kinds, modes, sizes, mtimes, digests, *rest = columns
+    _refuse_names(names)
+    if (
+        min(modes) < 0
+        or max(modes) > 0o7777
+        or min(sizes) < 0
+        or min(mtimes) < -_FAR
+        or max(*sizes, *mtimes, 0) >= _FAR
+    ):
+        raise ValueError("a number that cannot be")
+    if not set(kinds) <= KIND_NAMES.keys():
+        raise ValueError("a kind that cannot be")
+    whole = "".join(digests)
+    if not set(map(len, digests)) <= {0, 64} or bytes.fromhex(whole).hex() != whole:
+        raise ValueError("a digest that cannot be")
+    if rest:
+        _refuse_rest(*rest)
+
+
+def _refuse_rest(
+    targets: Sequence[str], derived: Sequence[bool], groups: Sequence[int], xattrs: Sequence[Xattrs]
+) -> None:
+    if min(groups) < 0 or max(groups) >= _FAR:
+        raise ValueError("a number that cannot be")
+    text = "".join(targets) + "".join(part for pairs in xattrs for pair in pairs for part in pair)
+    if "\0" in text:
+        raise ValueError("a text that cannot be")
+    text.encode("utf-8", "surrogateescape")
 
 
 def _row(entry: Entry) -> tuple[object, ...]:

@@ -15,10 +15,12 @@ values are still the new ones.  There is no other mutable record.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
-from shipway.model.entry import Directory, Entry, Manifest, parent_of
+from shipway.errors import CorruptError
+from shipway.model.entry import Directory, Entry, Manifest, checked_directory, checked_listing, parent_of
 
 INSTALLED = "installed"
 OVERRIDE = "override"
@@ -57,7 +59,15 @@ class Installed(NamedTuple):
     @classmethod
     def decode(cls, identity: str, value: str) -> Installed:
         """The inverse of `encode`."""
-        return cls(identity, *json.loads(value))
+        with _decoding(identity):
+            found = cls(identity, *json.loads(value))
+            if [type(field) for field in found] != _INSTALLED:
+                raise TypeError("a field of another type")
+            return found
+
+
+_INSTALLED = [str, str, str, str, int, int, bool, str]
+"""The types of its fields."""
 
 
 class Override(NamedTuple):
@@ -78,9 +88,11 @@ class Override(NamedTuple):
     @classmethod
     def decode(cls, value: str) -> Override:
         """The inverse of `encode`."""
-        why, entry, source = json.loads(value)
-        entry[-1] = tuple(tuple(pair) for pair in entry[-1])
-        return cls(why, Entry(*entry), source)
+        with _decoding("an override"):
+            why, entry, source = json.loads(value)
+            entry[-1] = tuple(tuple(pair) for pair in entry[-1])
+            (checked,) = checked_listing([Entry(*entry)]).values()
+            return cls(why, checked, checked_directory(source))
 
 
 KEPT = "kept"
@@ -128,4 +140,16 @@ def encode_owners(owners: Iterable[str]) -> str:
 
 def decode_owners(value: str) -> tuple[str, ...]:
     """The inverse of `encode_owners`."""
-    return tuple(json.loads(value))
+    with _decoding("a contest"):
+        owners = json.loads(value)
+        if not isinstance(owners, list) or {type(owner) for owner in owners} != {str}:
+            raise TypeError("not a list of texts")
+        return tuple(owners)
+
+
+@contextmanager
+def _decoding(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise CorruptError(f"the record of {what} cannot be read: {error}") from error

@@ -2,30 +2,46 @@
 
 Verbs on the outside, one short transaction each.  A connection is for one thread.  Writers are few and brief (a row
 a directory, a row a unit); whoever finds the file locked waits for a minute at most.
+
+Nothing is believed unseen: each row is held against its sum when it is read, each set of rows against its count, and `check` looks
+for what the file hides.
 """
 
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
-from shipway.errors import CorruptError, ShipwayError
-from shipway.model.entry import Directory, Manifest, decode_listing, encode_listing
-from shipway.model.facts import BACKUP, CONTEST, INSTALLED, FactChange, Installed, decode_owners, reverse
-from shipway.prefix import schema
-from shipway.prefix.records import MOVING, UNFINISHED, Draft, Generation, Row, State, Step
+from shipway.errors import CorruptError
+from shipway.model.entry import Directory, Entry, Manifest, checked_directory, decode_listing, encode_listing
+from shipway.model.facts import (
+    BACKUP,
+    CONTEST,
+    FOREIGN,
+    INSTALLED,
+    OVERRIDE,
+    FactChange,
+    Installed,
+    decode_owners,
+    reverse,
+)
+from shipway.prefix.connection import Connection, Handle, checksum, sealed
+from shipway.prefix.records import MOVING, Draft, Generation, Row, State, Step, chunks
 
-if TYPE_CHECKING:
-    from tempfile import TemporaryDirectory
+LAST = "last"
+"""The value of `meta` that holds the highest number of a transaction."""
 
-CHUNK = 64 * 1024 * 1024 // 16
-"""Characters of listings that go into one transaction, so that a committer never waits long behind one."""
+TOTAL = "total "
+"""With a kind: the value of `meta` that holds the total of the sums of all its facts."""
 
-_ROW = "ref, coalesce(id, 0), token, state, time, reason, undoes, mode, undo, bytes, inodes, message"
+_ROW = "ref, id, token, state, time, reason, undoes, mode, undo, bytes, inodes, message, units, deltas, changed, sum"
+_UNFINISHED = (
+    "(state < 'done' OR (state > 'done' AND state < 'prepared')"
+    " OR (state > 'prepared' AND state < 'undone') OR state > 'undone')"
+)
+"""What is not one of these states, be it none at all: from the index, whatever the history."""
 
 
 class StaleError(Exception):
@@ -33,135 +49,100 @@ class StaleError(Exception):
 
 
 class Database:
-    """The record of one prefix."""
+    """The record of one prefix.  Whatever is asked raises CorruptError where the file is damaged."""
 
     def __init__(self, path: str, *, write: bool, step: Callable[[str, str], None] | None = None) -> None:
         self.path = path
         self.writable = write
-        self._step = step or (lambda operation, path: None)
-        self._copy: TemporaryDirectory[str] | None = None
-        try:
-            self._db = self._open(path, write=write)
-        except sqlite3.OperationalError as error:
-            raise ShipwayError(f"{path} cannot be opened: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise CorruptError(f"{path}: {error}", hint="restore it from a backup; the files are untouched") from error
+        self._db = Connection(path, write=write, step=step or (lambda operation, path: None))
 
     def close(self) -> None:
         """Close the connection; a database that is closed may be opened by anybody."""
         self._db.close()
-        if self._copy:
-            self._copy.cleanup()
 
-    # -- opening ---------------------------------------------------------------------------------------------
+    def check(self) -> None:
+        """Raise CorruptError if the file hides rows, or finds them in one way and not in another.
 
-    def _open(self, path: str, *, write: bool) -> sqlite3.Connection:
-        if not write:
-            return self._open_to_read(path)
-        db = sqlite3.connect(path, timeout=60, isolation_level=None, cached_statements=64)
+        Before anything is changed: what is not found by a look-up would else pass for what is not there.
+        """
+        self._db.refuse_other_tables()
         try:
-            self._set_up(db)
-        except BaseException:
-            db.close()
-            raise
-        return db
+            self._check()
+        except CorruptError:  # or somebody wrote meanwhile
+            with self._db.reading():
+                self._check()
 
-    def _set_up(self, db: sqlite3.Connection) -> None:
-        version = self._checked_version(db)
-        for name, value in schema.SETTINGS.items():
-            db.execute(f"PRAGMA {name}={value}")
-        if version == 0:
-            self._create(db)
-        for name, value in schema.SETTINGS.items():
-            found = db.execute(f"PRAGMA {name}").fetchone()[0]
-            if found != value:
-                raise ShipwayError(f"{self.path}: {name} is {found}, not {value}; commits would not be durable")
+    def _check(self) -> None:
+        for kind in (INSTALLED, OVERRIDE, CONTEST, FOREIGN):
+            self.facts(kind)
+        self._check_numbers()
+        self._check_listings()
 
-    def _open_to_read(self, path: str) -> sqlite3.Connection:
-        """Open for a reader.  A journal left by a killed writer cannot be rolled back here: then a private copy is."""
-        db = _read_only(path)
-        try:
-            self._checked_version(db)
-            return db
-        except sqlite3.OperationalError:
-            db.close()
-        from pathlib import Path
-        from tempfile import TemporaryDirectory
+    def _check_numbers(self) -> None:
+        by_row = sorted(i for (i,) in self._db.rows("SELECT id FROM tx NOT INDEXED WHERE id IS NOT NULL"))
+        by_index = [i for (i,) in self._db.rows("SELECT id FROM tx INDEXED BY tx_id WHERE id IS NOT NULL ORDER BY id")]
+        if not by_row == by_index == list(range(1, int(self.meta(LAST) or 0) + 1)):
+            raise self._db.damaged("transactions are missing")
+        for column in ("state", "undo"):
+            ours = f"SELECT ref, {column} FROM tx NOT INDEXED"
+            if self._db.row(f"{ours} EXCEPT SELECT ref, {column} FROM tx INDEXED BY tx_{column}") is not None:
+                raise self._db.damaged("transactions are hidden")
 
-        self._copy = TemporaryDirectory(prefix="shipway-")
-        private = os.path.join(self._copy.name, "state.sqlite")
-        for suffix in ("", "-journal"):
-            if os.path.exists(path + suffix):
-                Path(private + suffix).write_bytes(Path(path + suffix).read_bytes())
-        db = sqlite3.connect(private, isolation_level=None)
-        self._checked_version(db)
-        return db
-
-    def _checked_version(self, db: sqlite3.Connection) -> int:
-        version = int(db.execute("PRAGMA user_version").fetchone()[0])
-        if version > schema.VERSION:
-            raise ShipwayError(
-                f"{self.path} was written by a newer Shipway (format {version}, this one knows {schema.VERSION})",
-                hint="use that version of shipway",
-            )
-        return version
-
-    def _create(self, db: sqlite3.Connection) -> None:
-        db.execute("BEGIN IMMEDIATE")
-        if int(db.execute("PRAGMA user_version").fetchone()[0]) == 0:
-            for statement in schema.TABLES.split(";\n"):
-                if statement.strip():
-                    db.execute(statement)
-            db.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version={schema.VERSION}")
-        self._step("database", "create")
-        db.execute("COMMIT")
-
-    @contextmanager
-    def _writing(self, what: str) -> Iterator[sqlite3.Connection]:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield self._db
-            self._step("database", what)
-            self._db.execute("COMMIT")
-        except BaseException as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise ShipwayError(f"{self.path} could not be written: {error}") from error
-            raise
+    def _check_listings(self) -> None:
+        complete = {ref: count for ref, _, _, count in self._images() if count}
+        columns = "SELECT image, path FROM listing INDEXED BY"
+        by_image = list(self._db.rows(f"{columns} listing_image"))
+        counted = dict.fromkeys(complete, 0)
+        for ref, _ in by_image:
+            if ref in counted:
+                counted[ref] += 1
+        if counted != complete or set(by_image) != set(self._db.rows(f"{columns} listing_path")):
+            raise self._db.damaged("listings are missing")
 
     # -- meta ------------------------------------------------------------------------------------------------
 
     def meta(self, key: str) -> str | None:
         """One value about the prefix itself."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return row[0] if row else None
+        row = self._db.row("SELECT key, value, sum FROM meta WHERE key = ?", (key,))
+        return str(self._db.opened(row)[1]) if row else None
 
     def set_meta(self, values: Mapping[str, str]) -> None:
         """Set values about the prefix itself."""
-        with self._writing("meta") as db:
-            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+        with self._db.writing("meta") as db:
+            _put_meta(db, values)
 
     # -- facts -----------------------------------------------------------------------------------------------
 
     def facts(self, kind: str) -> dict[str, str]:
         """All facts of a kind: values by key."""
-        rows = self._db.execute("SELECT key, value FROM fact WHERE kind = ?", (kind,))
-        return {os.fsdecode(key): value for key, value in rows}
+        sql = (
+            "SELECT kind, key, value, sum FROM fact WHERE kind = ?"
+            " UNION ALL SELECT NULL, key, value, sum FROM meta WHERE key = ?"
+        )
+        found, total, wanted = {}, 0, 0
+        for row in self._db.rows(sql, (kind, TOTAL + kind)):
+            if row[0] is None:
+                wanted = int(self._db.opened(row[1:])[1])
+            else:
+                self._db.opened(row)
+                found[os.fsdecode(row[1])] = row[2]
+                total += row[3]
+        if total != wanted:
+            raise self._db.damaged(f"facts are missing ({kind})")
+        return found
 
     def fact(self, kind: str, key: str) -> str | None:
         """One fact."""
-        sql = "SELECT value FROM fact WHERE kind = ? AND key = ?"
-        row = self._db.execute(sql, (kind, os.fsencode(key))).fetchone()
-        return row[0] if row else None
+        sql = "SELECT kind, key, value, sum FROM fact WHERE kind = ? AND key = ?"
+        row = self._db.row(sql, (kind, os.fsencode(key)))
+        return str(self._db.opened(row)[2]) if row else None
 
     def facts_under(self, kind: str, start: str) -> dict[str, str]:
         """The facts of a kind whose keys start with a text."""
         low = os.fsencode(start)
         high = low[:-1] + bytes([low[-1] + 1])
-        sql = "SELECT key, value FROM fact WHERE kind = ? AND key >= ? AND key < ?"
-        return {os.fsdecode(key): value for key, value in self._db.execute(sql, (kind, low, high))}
+        sql = "SELECT kind, key, value, sum FROM fact WHERE kind = ? AND key >= ? AND key < ?"
+        return {os.fsdecode(key): value for _, key, value in self._db.opened_rows(sql, (kind, low, high))}
 
     def installed(self) -> dict[str, Installed]:
         """What is installed, by identity."""
@@ -171,73 +152,93 @@ class Database:
 
     def has_image(self, name: str) -> bool:
         """Whether an image's listings are recorded in full."""
-        sql = "SELECT 1 FROM image WHERE name = ? AND complete"
-        return self._db.execute(sql, (name,)).fetchone() is not None
+        return any(found == name and complete for _, found, _, complete in self._images(name))
+
+    def _images(self, name: str = "") -> Iterable[tuple[int, str, str, int]]:
+        where, values = (" WHERE name = ?", (name,)) if name else ("", ())
+        return self._db.opened_rows(f"SELECT ref, name, token, complete, sum FROM image{where}", values)
 
     def register_image(self, name: str, manifest: Manifest, token: str) -> None:
         """Record an image's listings, in chunks that never keep a committer waiting for long; outside the prefix lock."""
         rows = ((os.fsencode(p), d.digest, encode_listing(d)) for p, d in manifest.directories.items())
         ref = 0
-        for chunk in _chunks(rows):
-            with self._writing("listing") as db:
+        for chunk in chunks(rows):
+            with self._db.writing("listing") as db:
                 if not ref:
-                    sql = "INSERT INTO image (name, token, complete) VALUES (?, ?, 0)"
-                    ref = int(db.execute(sql, (name, token)).lastrowid or 0)
-                db.executemany("INSERT INTO listing VALUES (?, ?, ?, ?)", ((ref, *row) for row in chunk.rows))
+                    ref = int(db.execute("SELECT coalesce(max(ref), 0) + 1 FROM image").fetchone()[0])
+                    db.execute("INSERT INTO image VALUES (?, ?, ?, ?, ?)", sealed(ref, name, token, 0))
+                listings = ((ref, *sealed(name, *row)[1:]) for row in chunk.rows)
+                db.executemany("INSERT INTO listing VALUES (?, ?, ?, ?, ?)", listings)
                 if chunk.last:
-                    db.execute("UPDATE image SET complete = 1 WHERE ref = ?", (ref,))
+                    whole = sealed(ref, name, token, len(manifest.directories))
+                    db.execute("REPLACE INTO image VALUES (?, ?, ?, ?, ?)", whole)
 
     def manifest(self, name: str) -> Manifest:
         """The manifest of an image.  Raises CorruptError if it is not recorded or cannot be read."""
-        sql = (
-            "SELECT path, digest, entries FROM listing WHERE image ="
-            " (SELECT ref FROM image WHERE name = ? AND complete LIMIT 1)"
-        )
-        try:
-            rows = {os.fsdecode(p): Directory(decode_listing(e), d) for p, d, e in self._db.execute(sql, (name,))}
-        except (ValueError, TypeError) as error:
-            raise CorruptError(f"{self.path}: the listing of image {name[:12]} cannot be read: {error}") from error
-        if "" not in rows:
-            raise CorruptError(f"{self.path}: image {name[:12]} is not recorded")
-        return Manifest(rows)
+        ref, count = next(((ref, count) for ref, _, _, count in self._images(name) if count), (0, 0))
+        if not count:
+            raise self._db.damaged(f"image {name[:12]} is not recorded")
+        sql = "SELECT ?, path, digest, entries, sum FROM listing WHERE image = ?"
+        found = {}
+        for _, path, digest, entries in self._db.opened_rows(sql, (name, ref)):
+            found[self._directory(path)] = Directory(self._listing(entries), digest)
+        if len(found) != count or "" not in found:
+            raise self._db.damaged(f"listings of image {name[:12]} are missing")
+        return Manifest(found)
 
     def listings(self, directory: str, names: Collection[str]) -> dict[str, Directory]:
         """The listings of one directory in those of the named images that have it, by image."""
         sql = (
-            "SELECT image.name, listing.digest, listing.entries FROM listing JOIN image ON image.ref = listing.image"
-            " WHERE listing.path = ? AND image.complete"
+            "SELECT image.name, listing.path, listing.digest, listing.entries, listing.sum"
+            " FROM listing JOIN image ON image.ref = listing.image WHERE listing.path = ? AND image.complete"
         )
-        rows = self._db.execute(sql, (os.fsencode(directory),))
-        return {name: Directory(decode_listing(text), digest) for name, digest, text in rows if name in names}
+        rows = self._db.opened_rows(sql, (os.fsencode(directory),))
+        return {name: Directory(self._listing(text), digest) for name, _, digest, text in rows if name in names}
+
+    def check_directory(self, directory: str) -> None:
+        """Raise CorruptError if one index hides listings of a directory that the other shows."""
+        path = os.fsencode(directory)
+        by_path = "SELECT image FROM listing INDEXED BY listing_path WHERE path = ?"
+        by_image = (
+            "SELECT image.ref FROM image CROSS JOIN listing INDEXED BY listing_image"
+            " ON listing.image = image.ref AND listing.path = ?"
+        )
+        if sorted(self._db.rows(by_path, (path,))) != sorted(self._db.rows(by_image, (path,))):
+            raise self._db.damaged("listings are missing")
+
+    def _listing(self, text: str) -> dict[str, Entry]:
+        try:
+            return decode_listing(text)
+        except (ValueError, TypeError) as error:
+            raise self._db.damaged(f"a listing cannot be read: {error}") from error
+
+    def _directory(self, path: bytes) -> str:
+        try:
+            return checked_directory(os.fsdecode(path))
+        except (ValueError, TypeError) as error:
+            raise self._db.damaged(f"a listing cannot be read: {error}") from error
 
     def images(self) -> list[tuple[int, str, str, bool]]:
         """All images: (ref, name, token of the session that made it, complete)."""
-        rows = self._db.execute("SELECT ref, name, token, complete FROM image")
-        return [(ref, name, token, bool(complete)) for ref, name, token, complete in rows]
+        return [(ref, name, token, bool(complete)) for ref, name, token, complete in self._images()]
 
     def used_images(self) -> frozenset[str]:
         """The images that the record refers to: installed ones, backups, and those of transactions that can be undone."""
-        kept = (
-            "FROM tx CROSS JOIN delta ON tx.ref = delta.tx"
-            " WHERE undo IN ('kept', 'none') AND id IS NOT NULL AND state != 'undone'"
-        )
         sql = (
-            "SELECT kind, value FROM fact WHERE kind IN ('installed', 'contest')"
-            f" UNION ALL SELECT kind, old {kept} AND old IS NOT NULL"
-            f" UNION ALL SELECT kind, new {kept} AND new IS NOT NULL"
+            "SELECT tx, kind, key, old, new, delta.sum FROM tx CROSS JOIN delta ON tx.ref = delta.tx"
+            " WHERE undo IN ('kept', 'none') AND id IS NOT NULL AND state != 'undone' AND kind IN (?, ?)"
         )
-        used: set[str] = set()
-        for kind, value in self._db.execute(sql):
-            if kind == INSTALLED:
-                used.add(Installed.decode("", value).image)
-            elif kind == CONTEST:
-                used |= {o.removeprefix(BACKUP) for o in decode_owners(value) if o.startswith(BACKUP)}
-        return frozenset(used)
+        values = {kind: list(self.facts(kind).values()) for kind in (INSTALLED, CONTEST)}
+        for _, kind, _, old, new in self._db.opened_rows(sql, (INSTALLED, CONTEST)):
+            values[kind] += [value for value in (old, new) if value is not None]
+        owners = [owner for value in values[CONTEST] for owner in decode_owners(value)]
+        backups = {owner.removeprefix(BACKUP) for owner in owners if owner.startswith(BACKUP)}
+        return frozenset({Installed.decode("", value).image for value in values[INSTALLED]} | backups)
 
     def forget_images(self, refs: Iterable[int]) -> None:
         """Drop the listings of images that nothing refers to, one transaction each."""
         for ref in refs:
-            with self._writing("forget image") as db:
+            with self._db.writing("forget image") as db:
                 db.execute("DELETE FROM listing WHERE image = ?", (ref,))
                 db.execute("DELETE FROM image WHERE ref = ?", (ref,))
 
@@ -247,19 +248,18 @@ class Database:
         """Which state of the record this is."""
         undone, moving = "SELECT count(*) FROM tx WHERE state = 'undone'", "SELECT 1 FROM tx WHERE state IN (?, ?, ?)"
         sql = f"SELECT (SELECT coalesce(max(id), 0) FROM tx), ({undone}), EXISTS ({moving})"
-        last, undone, moving = self._db.execute(sql, MOVING).fetchone()
+        last, undone, moving = next(iter(self._db.rows(sql, MOVING)))
         return Generation(int(last), int(undone), bool(moving))
 
     def prepare(self, draft: Draft) -> int:
         """Write a transaction, its changes and its units, as `prepared`; returns its ref.  Outside the prefix lock."""
-        with self._writing("prepare") as db:
-            sql = "INSERT INTO tx (token, state, time, reason, undoes, mode) VALUES (?, ?, ?, ?, ?, ?)"
-            values = (draft.token, State.PREPARED, time.time(), draft.reason, draft.undoes, draft.mode)
-            ref = int(db.execute(sql, values).lastrowid or 0)
-            changes = ((ref, c.kind, os.fsencode(c.key), c.old, c.new) for c in draft.changes)
-            db.executemany("INSERT INTO delta VALUES (?, ?, ?, ?, ?)", changes)
-            steps = ((ref, step.seq, step.encode()) for step in draft.steps)
-            db.executemany("INSERT INTO unit VALUES (?, ?, ?)", steps)
+        with self._db.writing("prepare") as db:
+            ref = int(db.execute("SELECT coalesce(max(ref), 0) + 1 FROM tx").fetchone()[0])
+            self._put(db, Row.of(ref, draft, time.time()))
+            changes = (sealed(ref, c.kind, os.fsencode(c.key), c.old, c.new) for c in draft.changes)
+            db.executemany("INSERT INTO delta VALUES (?, ?, ?, ?, ?, ?)", changes)
+            steps = (sealed(ref, step.seq, step.encode()) for step in draft.steps)
+            db.executemany("INSERT INTO unit VALUES (?, ?, ?, ?)", steps)
         return ref
 
     def commit_point(self, ref: int) -> int:
@@ -267,45 +267,48 @@ class Database:
 
         Raises StaleError, with nothing changed, if a fact is no longer what the transaction would replace.
         """
-        with self._writing("commit point") as db:
+        with self._db.writing("commit point") as db:
             self._apply(db, self.changes(ref))
-            sql = "UPDATE tx SET id = (SELECT coalesce(max(id), 0) + 1 FROM tx), state = ?, time = ? WHERE ref = ?"
-            db.execute(sql, (State.COMMITTING, time.time(), ref))
-            return int(db.execute("SELECT id FROM tx WHERE ref = ?", (ref,)).fetchone()[0])
+            number = int(self.meta(LAST) or 0) + 1
+            _put_meta(db, {LAST: str(number)})
+            self._put(db, self._by_ref(ref)._replace(id=number, state=State.COMMITTING, time=time.time()))
+        return number
 
     def set_state(self, ref: int, state: State, message: str = "") -> None:
         """Move a transaction on; `undone` takes its changes of facts back in the same row's transaction."""
-        with self._writing(state) as db:
+        with self._db.writing(state) as db:
             if state is State.UNDONE:
                 self._apply(db, reverse(self.changes(ref)))
-            db.execute("UPDATE tx SET state = ?, message = ? WHERE ref = ?", (state, message, ref))
+            self._put(db, self._by_ref(ref)._replace(state=state, message=message))
 
     def finish(self, ref: int, undo: str, size: tuple[int, int], changed: Mapping[str, str]) -> None:
         """The last step of a transaction, `done`: what its undo area takes (bytes, inodes), and what is special in it.
 
         `changed` says where in it files lie that somebody had changed, inside directories that were taken out, by path.
         """
-        with self._writing(State.DONE) as db:
-            values = (State.DONE, undo, *size, ref)
-            db.execute("UPDATE tx SET state = ?, undo = ?, bytes = ?, inodes = ? WHERE ref = ?", values)
+        with self._db.writing(State.DONE) as db:
+            row = self._by_ref(ref)._replace(state=State.DONE, undo=undo, bytes=size[0], inodes=size[1])
+            self._put(db, row._replace(changed=len(changed)))
             db.execute("DELETE FROM changed WHERE tx = ?", (ref,))
-            rows = ((ref, os.fsencode(path), os.fsencode(place)) for path, place in changed.items())
-            db.executemany("INSERT INTO changed VALUES (?, ?, ?)", rows)
+            rows = (sealed(ref, os.fsencode(path), os.fsencode(place)) for path, place in changed.items())
+            db.executemany("INSERT INTO changed VALUES (?, ?, ?, ?)", rows)
 
     def changed(self, ref: int) -> dict[str, str]:
         """Where in a transaction's undo area files lie that somebody had changed, by path."""
-        rows = self._db.execute("SELECT path, place FROM changed WHERE tx = ?", (ref,))
-        return {os.fsdecode(path): os.fsdecode(place) for path, place in rows}
+        with self._db.reading():
+            sql = "SELECT tx, path, place, sum FROM changed WHERE tx = ?"
+            rows = self._all(self._by_ref(ref).changed, sql, ref)
+        return {os.fsdecode(path): os.fsdecode(place) for _, path, place in rows}
 
     def collected(self, refs: Iterable[int]) -> None:
         """Say that the undo areas of transactions are gone."""
-        with self._writing("collected") as db:
-            rows = ((ref,) for ref in refs)
-            db.executemany("UPDATE tx SET undo = 'collected', bytes = 0, inodes = 0 WHERE ref = ?", rows)
+        with self._db.writing("collected") as db:
+            for ref in refs:
+                self._put(db, self._by_ref(ref)._replace(undo="collected", bytes=0, inodes=0))
 
     def discard(self, refs: Iterable[int]) -> None:
         """Forget transactions that never reached their commit point."""
-        with self._writing("discard") as db:
+        with self._db.writing("discard") as db:
             for ref in refs:
                 db.execute("DELETE FROM unit WHERE tx = ?", (ref,))
                 db.execute("DELETE FROM delta WHERE tx = ?", (ref,))
@@ -313,87 +316,85 @@ class Database:
 
     def transactions(self, *, collected: bool = True) -> list[Row]:
         """Every transaction past its commit point, oldest first; without those `collected`, few whatever the history."""
-        which = "" if collected else "undo IN ('kept', 'none') AND"
-        rows = self._db.execute(f"SELECT {_ROW} FROM tx WHERE {which} id IS NOT NULL ORDER BY id")
-        return [_row(row) for row in rows]
+        return self._rows(("" if collected else "undo IN ('kept', 'none') AND ") + "id IS NOT NULL ORDER BY id")
 
     def transactions_after(self, number: int) -> list[Row]:
         """The transactions with higher numbers, oldest first."""
-        rows = self._db.execute(f"SELECT {_ROW} FROM tx WHERE id > ? ORDER BY id", (number,))
-        return [_row(row) for row in rows]
+        return self._rows("id > ? ORDER BY id", (number,))
 
     def transaction(self, number: int) -> Row | None:
         """One transaction by its number."""
-        row = self._db.execute(f"SELECT {_ROW} FROM tx WHERE id = ?", (number,)).fetchone()
-        return _row(row) if row else None
+        return next(iter(self._rows("id = ?", (number,))), None)
 
     def unfinished(self) -> list[Row]:
         """Transactions that recovery looks at: everything past its commit point that is not done or undone."""
-        marks = ", ".join("?" * len(UNFINISHED))
-        rows = self._db.execute(f"SELECT {_ROW} FROM tx WHERE state IN ({marks}) ORDER BY id", UNFINISHED)
-        return [_row(row) for row in rows]
+        return self._rows(f"{_UNFINISHED} ORDER BY id")
 
     def prepared(self) -> list[Row]:
         """Transactions before their commit point: of living sessions, or left by dead ones."""
-        return [_row(r) for r in self._db.execute(f"SELECT {_ROW} FROM tx WHERE state = ?", (State.PREPARED,))]
+        return self._rows("state = ?", (State.PREPARED,))
+
+    def _rows(self, which: str, values: Sequence[object] = ()) -> list[Row]:
+        rows = self._db.opened_rows(f"SELECT {_ROW} FROM tx WHERE {which}", values)
+        try:
+            return [Row.decode(row) for row in rows]
+        except (ValueError, TypeError) as error:
+            raise self._db.damaged(f"a transaction cannot be read: {error}") from error
+
+    def _by_ref(self, ref: int) -> Row:
+        for row in self._rows("ref = ?", (ref,)):
+            return row
+        raise self._db.damaged("a transaction is missing")
+
+    def _all(self, count: int, sql: str, ref: int) -> list[tuple[Any, ...]]:
+        """All rows that belong to a transaction, as many as it says."""
+        rows = list(self._db.opened_rows(sql, (ref,)))
+        if len(rows) != count:
+            raise self._db.damaged(f"of a transaction there are {len(rows)} rows, not {count}")
+        return rows
+
+    def _put(self, db: Handle, row: Row) -> None:
+        values = sealed(*row.encode())
+        db.execute(f"REPLACE INTO tx ({_ROW}) VALUES ({', '.join('?' * len(values))})", values)
 
     def changes(self, ref: int) -> tuple[FactChange, ...]:
         """What a transaction changes in the record."""
-        rows = self._db.execute("SELECT kind, key, old, new FROM delta WHERE tx = ?", (ref,))
-        return tuple(FactChange(kind, os.fsdecode(key), old, new) for kind, key, old, new in rows)
+        rows = self._all(self._by_ref(ref).deltas, "SELECT tx, kind, key, old, new, sum FROM delta WHERE tx = ?", ref)
+        return tuple(FactChange(kind, os.fsdecode(key), old, new) for _, kind, key, old, new in rows)
 
     def all_changes(self, kind: str) -> dict[int, list[FactChange]]:
         """The changes of one kind of every transaction, by ref."""
+        short = "SELECT ref FROM tx WHERE deltas != (SELECT count(*) FROM delta WHERE delta.tx = tx.ref) LIMIT 1"
+        if self._db.row(short) is not None:
+            raise self._db.damaged("changes of a transaction are missing")
         found: dict[int, list[FactChange]] = {}
-        for ref, key, old, new in self._db.execute("SELECT tx, key, old, new FROM delta WHERE kind = ?", (kind,)):
+        sql = "SELECT tx, kind, key, old, new, sum FROM delta WHERE kind = ?"
+        for ref, _, key, old, new in self._db.opened_rows(sql, (kind,)):
             found.setdefault(ref, []).append(FactChange(kind, os.fsdecode(key), old, new))
         return found
 
     def steps(self, ref: int) -> list[Step]:
         """The journal of a transaction, in order.  Raises CorruptError if it cannot be read."""
-        rows = self._db.execute("SELECT seq, data FROM unit WHERE tx = ? ORDER BY seq", (ref,))
+        rows = self._all(self._by_ref(ref).units, "SELECT tx, seq, data, sum FROM unit WHERE tx = ? ORDER BY seq", ref)
         try:
-            return [Step.decode(seq, data) for seq, data in rows]
-        except (ValueError, TypeError) as error:
-            raise CorruptError(f"{self.path}: the journal of a transaction cannot be read: {error}") from error
+            return [Step.decode(seq, data) for _, seq, data in rows]
+        except (ValueError, TypeError, RecursionError) as error:
+            raise self._db.damaged(f"the journal of a transaction cannot be read: {error}") from error
 
-    def _apply(self, db: sqlite3.Connection, changes: Sequence[FactChange]) -> None:
+    def _apply(self, db: Handle, changes: Sequence[FactChange]) -> None:
+        more: dict[str, int] = {}
         for change in changes:
-            key = os.fsencode(change.key)
-            if self.fact(change.kind, change.key) != change.old:
-                raise StaleError(f"{change.kind} {change.key}")
-            if change.new is None:
-                db.execute("DELETE FROM fact WHERE kind = ? AND key = ?", (change.kind, key))
-            else:
-                db.execute("INSERT OR REPLACE INTO fact VALUES (?, ?, ?)", (change.kind, key, change.new))
+            kind, key = change.kind, os.fsencode(change.key)
+            if self.fact(kind, change.key) != change.old:
+                raise StaleError(f"{kind} {change.key}")
+            old, new = (checksum((kind, key, v)) if v is not None else 0 for v in (change.old, change.new))
+            more[kind] = more.get(kind, 0) + new - old
+            db.execute("DELETE FROM fact WHERE kind = ? AND key = ?", (kind, key))
+            if change.new is not None:
+                db.execute("INSERT INTO fact VALUES (?, ?, ?, ?)", sealed(kind, key, change.new))
+        totals = {TOTAL + kind: int(self.meta(TOTAL + kind) or 0) + add for kind, add in more.items()}
+        _put_meta(db, {key: str(total) for key, total in totals.items()})
 
 
-class _Chunk:
-    __slots__ = ("last", "rows")
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[bytes, str, str]] = []
-        self.last = False
-
-
-def _chunks(rows: Iterable[tuple[bytes, str, str]]) -> Iterator[_Chunk]:
-    chunk, size = _Chunk(), 0
-    for row in rows:
-        if size > CHUNK:
-            yield chunk
-            chunk, size = _Chunk(), 0
-        chunk.rows.append(row)
-        size += len(row[2])
-    chunk.last = True
-    yield chunk
-
-
-def _read_only(path: str) -> sqlite3.Connection:
-    from urllib.parse import quote  # late, as it brings a good deal along
-
-    place = quote(os.fsencode(os.path.abspath(path)))
-    return sqlite3.connect(f"file://{place}?mode=ro", uri=True, timeout=60, isolation_level=None)
-
-
-def _row(row: tuple[int, int, str, str, float, str, int, str, str, int, int, str]) -> Row:
-    return Row(row[0], row[1], row[2], State(row[3]), *row[4:])
+def _put_meta(db: Handle, values: Mapping[str, str]) -> None:
+    db.executemany("REPLACE INTO meta VALUES (?, ?, ?)", (sealed(key, value) for key, value in values.items()))

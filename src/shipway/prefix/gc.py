@@ -27,7 +27,7 @@ from shipway.prefix.layout import staged
 from shipway.prefix.library import Library
 from shipway.prefix.records import Row, State
 from shipway.prefix.recover import recover_locked
-from shipway.prefix.session import Session, is_alive
+from shipway.prefix.session import Session, is_alive, is_token
 from shipway.prefix.site import Site
 from shipway.store.compare import strays
 
@@ -206,6 +206,7 @@ def _set_images_aside(site: Site, session: Session) -> list[str]:
     others = any(
         is_alive(site.layout, name)
         for name in {n.removesuffix(".lock") for n in os.listdir(site.layout.work)} - {session.token}
+        if is_token(name)
     )
     unused = [name for name in os.listdir(site.layout.images) if name not in used and name not in busy]
     dropped = []

@@ -61,6 +61,7 @@ def owners(site: Site, path: str) -> list[Owner]:
     """Who claims a path, the claim that shows last.  Raises UsageError if the path is outside the prefix."""
     relative = relative_path(site, path)
     parent, name = parent_of(relative), relative.rpartition("/")[2]
+    site.database.check_directory(parent)
     by_image: dict[str, list[Installed]] = {}
     for package in site.database.installed().values():
         by_image.setdefault(package.image, []).append(package)

@@ -15,7 +15,7 @@ from shipway.prefix.finish import Finisher
 from shipway.prefix.journal import Journal
 from shipway.prefix.library import Library
 from shipway.prefix.records import Row, State, Step
-from shipway.prefix.session import is_alive, sweep
+from shipway.prefix.session import is_alive, is_token, sweep
 from shipway.prefix.site import Site
 
 
@@ -106,4 +106,4 @@ def _sweep(site: Site) -> list[str]:
 
 
 def _sessions(site: Site) -> set[str]:
-    return {name.removesuffix(".lock") for name in os.listdir(site.layout.work)}
+    return {token for name in os.listdir(site.layout.work) if is_token(token := name.removesuffix(".lock"))}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Self
 
 from shipway.errors import LockedError, ShipwayError
@@ -20,6 +21,7 @@ ORIGIN = "origin"
 PATIENCE = 10.0
 """Seconds; a new session's lock may be held for an instant by somebody who looks whether it is alive."""
 FULL = "full"
+_TOKEN = re.compile(r"[0-9a-f]{16}\Z")
 
 
 class Session:
@@ -72,6 +74,11 @@ class Session:
         self.close()
 
 
+def is_token(name: str) -> bool:
+    """Whether this names a session; whatever else lies in `work/` is not ours."""
+    return _TOKEN.match(name) is not None
+
+
 def is_alive(layout: Layout, token: str) -> bool:
     """Whether the process of a session still lives (by its lock, which the kernel holds)."""
     return is_locked(layout.session_lock(token))
@@ -87,12 +94,12 @@ def sweep(fs: FileSystem, layout: Layout, needed: frozenset[str], used_images: f
     for name in sorted(os.listdir(layout.work)):
         token = name.removesuffix(".lock")
         lock = FileLock(layout.session_lock(token), what="a session")
-        if token in needed or not _obtained(lock):
+        if not is_token(token) or token in needed or not _obtained(lock):
             continue
         try:
             area = layout.session(token)
             if os.path.isdir(area):
-                told += _give_back(fs, area, kept)
+                told += _give_back(fs, layout, token, kept)
                 fs.remove_tree(area)
             forget(lock.path)
         finally:
@@ -109,16 +116,28 @@ def _obtained(lock: FileLock) -> bool:
     return True
 
 
-def _give_back(fs: FileSystem, area: str, kept: set[str]) -> list[str]:
+def _texts(value: object) -> list[str]:
+    """A note's tree and its places.  Raises ValueError or TypeError if it is none."""
+    if not isinstance(value, list) or not value or not all(isinstance(text, str) and text for text in value):
+        raise TypeError("it is no list of paths")
+    for text in value:
+        if "\0" in text or not os.path.isabs(os.fsencode(text)):
+            raise ValueError(f"{text!r} is no absolute path")
+    return value
+
+
+def _give_back(fs: FileSystem, layout: Layout, token: str, kept: set[str]) -> list[str]:
+    area = layout.session(token)
     try:
         with open(f"{area}/{ORIGIN}", "rb") as note:
-            tree, *places = json.load(note)
+            tree, *places = _texts(json.load(note))
     except FileNotFoundError:
         return []
-    except ValueError as error:
+    except (ValueError, TypeError, RecursionError) as error:
         hint = f"look into {area}, then remove it"
         raise ShipwayError(f"{area}/{ORIGIN} cannot be read: {error}", hint=hint) from error
-    place = next((p for p in places if os.path.lexists(p) and p not in kept), None)
+    ours = [p for p in places if os.path.normpath(p).startswith((f"{area}/", f"{layout.images}/"))]
+    place = next((p for p in ours if os.path.lexists(p) and p not in kept), None)
     if place is None:
         return []
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from itertools import accumulate
 from typing import NamedTuple
 
-from shipway.errors import ShipwayError, UsageError
+from shipway.errors import CorruptError, ShipwayError, UsageError
 from shipway.fs.found import everything
 from shipway.fs.lock import FileLock, Waiting
 from shipway.fs.mount import syncfs_reports_errors
@@ -15,6 +15,7 @@ from shipway.fs.pool import run
 from shipway.fs.system import FileSystem
 from shipway.model.entry import join
 from shipway.model.event import Event, Listener, silent
+from shipway.prefix.connection import HINT
 from shipway.prefix.database import Database
 from shipway.prefix.layout import STATE, Layout
 from shipway.store.mode import LinkMode
@@ -124,6 +125,7 @@ def open_site(
         raise UsageError(f"{root} is not a directory", hint=f"mkdir {root}, or name another prefix with -p")
     layout, fs = Layout(real), fs or FileSystem()
     write = os.access(layout.state if os.path.isdir(layout.state) else real, os.W_OK | os.X_OK)
+    _refuse_lost(layout)
     made = _make_state(layout, fs, options) if write else ()
     if not write and not os.path.exists(layout.database):
         raise ShipwayError(f"nothing is installed in {root} by shipway, and you may not write there")
@@ -154,6 +156,15 @@ def _make_state(layout: Layout, fs: FileSystem, options: Options) -> list[str]:
     if not os.path.exists(f"{layout.images}/CACHEDIR.TAG"):
         _once(lambda: fs.write_file(f"{layout.images}/CACHEDIR.TAG", CACHE_TAG, 0o644))
     return made
+
+
+def _refuse_lost(layout: Layout) -> None:
+    """Raise CorruptError where the record is empty or gone, and what it told of is there: a new one would know nothing."""
+    if os.path.exists(layout.database) and os.path.getsize(layout.database):
+        return
+    names = [name for place in (layout.images, layout.undo) if os.access(place, os.R_OK) for name in os.listdir(place)]
+    if set(names) - {"CACHEDIR.TAG"}:
+        raise CorruptError(f"{layout.database} is empty or gone, and what it told of is still there", hint=HINT)
 
 
 def _share(layout: Layout, fs: FileSystem, group: int, made: Iterable[str]) -> None:
