@@ -1,7 +1,9 @@
-"""What a long history and mounts inside the prefix must not do."""
+"""What a long history, mounts inside the prefix and a full disk must not do."""
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,8 @@ import pytest
 from shipway.api import Options
 from shipway.errors import ShipwayError
 from shipway.prefix.records import State
-from tests.harness import make_tree, open_prefix, package, snapshot
+from shipway.prefix.session import Session
+from tests.harness import FaultyFileSystem, make_tree, open_prefix, package, snapshot
 
 
 @pytest.fixture
@@ -44,3 +47,17 @@ def test_a_directory_that_is_a_mount_point_is_refused_before_the_commit_point(
         assert caught.value.details == ("lib/sub: is a mount point, or lies in one",)
         assert snapshot(root) == before
         assert [row.state for row in prefix.site.database.transactions()] == [State.DONE]
+
+
+def test_a_session_that_finds_no_room_leaves_nothing(root: Path) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with open_prefix(root, FaultyFileSystem(0, full)) as prefix:
+        fs = prefix.site.fs
+        assert isinstance(fs, FaultyFileSystem)
+        for step in (1, 2, 3):
+            fs.at = fs.count + step
+            with pytest.raises(OSError, match="No space"):
+                Session(prefix.site)
+            assert os.listdir(prefix.site.layout.work) == []

@@ -34,9 +34,13 @@ class Session:
         self.area = layout.session(self.token)
         self._lock = FileLock(layout.session_lock(self.token), site.lock_mode, what="a session")
         self._lock.acquire(wait=PATIENCE)
-        fs.mkdir(self.area, site.private_mode)
-        fs.mkdir(self.full, site.private_mode)
-        fs.write_file(f"{self.full}/never-empty", b"see FileSystem.can_move\n", 0o600)
+        try:
+            fs.mkdir(self.area, site.private_mode)
+            fs.mkdir(self.full, site.private_mode)
+            fs.write_file(f"{self.full}/never-empty", b"see FileSystem.can_move\n", 0o600)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def full(self) -> str:
