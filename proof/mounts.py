@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -109,20 +109,21 @@ class MemoryBlocks:
         self.at = at
 
     def tighten(self, left: int) -> None:
-        """Make it as large as what is in it, and so much more."""
-        status = os.statvfs(self.at)
-        must(
-            [
-                "mount",
-                "-o",
-                f"remount,size={max(1, status.f_blocks - status.f_bfree + left) * status.f_frsize}",
-                self.at,
-            ]
-        )
+        """Make it as large as what is in it, and so much more; again if more came meanwhile."""
+        _remount(self.at, lambda s: f"size={max(1, s.f_blocks - s.f_bfree + left) * s.f_frsize}")
 
     def loosen(self) -> None:
         """Make it large again."""
         must(["mount", "-o", f"remount,size={PLENTY}", self.at])
+
+
+def _remount(at: Path, option: Callable[[os.statvfs_result], str]) -> None:
+    """Change a mount by what is in it; once more if it has grown meanwhile, so that the kernel refuses."""
+    for _ in range(PATIENCE):
+        with suppress(CannotMountError):
+            must(["mount", "-o", f"remount,{option(os.statvfs(at))}", at])
+            return
+    raise CannotMountError("it grows too fast")
 
 
 class MemoryInodes:
@@ -135,8 +136,7 @@ class MemoryInodes:
 
     def tighten(self, left: int) -> None:
         """Allow as many as there are, and so many more."""
-        status = os.statvfs(self.at)
-        must(["mount", "-o", f"remount,nr_inodes={status.f_files - status.f_ffree + left}", self.at])
+        _remount(self.at, lambda s: f"nr_inodes={s.f_files - s.f_ffree + left}")
 
     def loosen(self) -> None:
         """Allow many again."""
@@ -176,17 +176,18 @@ class Quota:
 
     def __init__(self, at: Path) -> None:
         self.at = at
+        self.group = ""
 
     def tighten(self, left: int) -> None:
         """Limit it to what it holds, and so much more."""
         must(["btrfs", "filesystem", "sync", self.at])
         lines = must(["btrfs", "qgroup", "show", "--raw", "-f", self.at]).splitlines()
-        used = int(next(line for line in lines if line.startswith("0/")).split()[1])
-        must(["btrfs", "qgroup", "limit", str(used + (left << 10)), self.at])
+        self.group, used = next(line for line in lines if line.startswith("0/")).split()[:2]
+        must(["btrfs", "qgroup", "limit", str(int(used) + (left << 10)), self.group, self.at.parent])
 
     def loosen(self) -> None:
-        """Have no limit."""
-        must(["btrfs", "qgroup", "limit", "none", self.at])
+        """Have no limit; asked of the file system, as the subvolume may have no room even for that."""
+        must(["btrfs", "qgroup", "limit", "none", self.group, self.at.parent])
 
 
 @contextmanager
