@@ -61,6 +61,7 @@ def remove(root: Path) -> None:
         "UPDATE image SET name = replace(name, '1', '2')",
         "UPDATE image SET complete = complete + 1",
         "DELETE FROM tx WHERE id = 2",
+        "UPDATE tx SET id = 'x' WHERE id = 2",
         "UPDATE tx SET state = 'applyed' WHERE id = 2",
         "UPDATE meta SET value = '7' WHERE key = 'last'",
         "DROP INDEX listing_path",

@@ -79,9 +79,9 @@ class Database:
         self._check_listings()
 
     def _check_numbers(self) -> None:
-        by_row = sorted(i for (i,) in self._db.rows("SELECT id FROM tx NOT INDEXED WHERE id IS NOT NULL"))
+        by_row = {i for (i,) in self._db.rows("SELECT id FROM tx NOT INDEXED WHERE id IS NOT NULL")}
         by_index = [i for (i,) in self._db.rows("SELECT id FROM tx INDEXED BY tx_id WHERE id IS NOT NULL ORDER BY id")]
-        if not by_row == by_index == list(range(1, int(self.meta(LAST) or 0) + 1)):
+        if by_index != list(range(1, int(self.meta(LAST) or 0) + 1)) or by_row != set(by_index):
             raise self._db.damaged("transactions are missing")
         for column in ("state", "undo"):
             ours = f"SELECT ref, {column} FROM tx NOT INDEXED"
