@@ -17,9 +17,10 @@ from shipway.errors import ConflictError, ShipwayError
 from shipway.fs.system import FileSystem, RenameMode
 from shipway.prefix.commit import Committer
 from shipway.prefix.layout import Layout
-from shipway.prefix.rescue import pin
 from shipway.prefix.records import State
+from shipway.prefix.rescue import pin
 from shipway.prefix.session import Session, sweep
+from shipway.prefix.stage import Stager
 from tests.harness import OPTIONS, FaultyFileSystem, fail, make_tree, open_prefix, package, snapshot
 
 
@@ -216,6 +217,28 @@ def test_a_commit_overtaken_again_and_again_holds_the_queue_and_wins(
     merged(root, make_tree(tmp_path / "s", {"lib/a": "mine"}), "2")
     assert seen == [False, False, True]
     assert (root / "lib/a").read_text() == "mine"
+
+
+def test_what_somebody_else_took_away_since_the_plan_is_no_obstacle(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I8: upgrades at once wait for each other, whatever the first one does to files that the second wanted to retire."""
+    trees = {v: make_tree(tmp_path / v, {"bin/tool": v, f"bin/only{v}": v}) for v in ("1", "2", "3")}
+    make_tree(root, {"bin/neighbour": "not ours"})
+    merged(root, trees["1"], "1")
+    plain = Stager.stage
+
+    def overtaken(self: Stager, *arguments: object) -> object:
+        monkeypatch.setattr(Stager, "stage", plain)
+        merged(root, trees["2"], "2")
+        return plain(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Stager, "stage", overtaken)
+    merged(root, trees["3"], "3")
+
+    assert sorted(os.listdir(root / "bin")) == ["neighbour", "only3", "tool"]
+    with open_prefix(root) as prefix:
+        assert [p.package.version for p in prefix.packages()] == ["3"]
 
 
 def test_a_session_that_is_just_being_born_is_not_swept(root: Path) -> None:

@@ -33,7 +33,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-from shipway.errors import ConflictError, ShipwayError, StuckError
+from shipway.errors import ConflictError, Interrupted, ShipwayError, StuckError
 from shipway.fs.found import DIRECTORY, identity, look
 from shipway.fs.lock import FileLock
 from shipway.model.entry import parent_of
@@ -204,8 +204,10 @@ class Committer:
             if planned.is_nothing:
                 return prepared if database.generation() == generation else None
             site.tell("phase", "staging")
-            stager = Stager(site, self.session, mode, self.library, frozenset(self.library.fresh))
-            prepared.steps = stager.stage(planned.plan.units, planned.plan.overlays)
+            steps = self._staged(prepared)
+            if steps is None:
+                return None
+            prepared.steps = steps
             request.register(planned)
             images = [site.layout.image(name) for name in self.library.fresh]
             site.sync(descriptor, [self.session.area, *images], [site.layout.images, site.layout.work])
@@ -215,11 +217,29 @@ class Committer:
         prepared.ref = database.prepare(draft)
         return prepared
 
+    def _staged(self, prepared: _Prepared) -> list[Step] | None:
+        """What was staged; None where something was in the way while somebody else committed: it may have been his doing."""
+        fresh = frozenset(self.library.fresh)
+        stager = Stager(self.site, self.session, prepared.mode, self.library, fresh)
+        plan = prepared.planned.plan
+        try:
+            return stager.stage(plan.units, plan.overlays)
+        except Interrupted:
+            raise
+        except (ShipwayError, OSError):
+            if self._is_overtaken(prepared.generation):
+                return None
+            raise
+
     def _refuse_conflicts(self, planned: Planned, generation: Generation) -> None:
         """Conflicts seen while somebody else committed are looked at again; else they are the user's to settle."""
-        now = self.site.database.generation()
-        if not now.moving and now == generation:
+        if not self._is_overtaken(generation):
             raise conflict_error(planned.plan.conflicts)
+
+    def _is_overtaken(self, generation: Generation) -> bool:
+        """Whether somebody has committed since, or is about to."""
+        now = self.site.database.generation()
+        return now.moving or now != generation
 
     def _wait_for_movers(self) -> None:
         """A plan made while a commit moves things would be wrong: let it end, or end it if its process is dead."""
