@@ -38,6 +38,7 @@ class Kind:
 KINDS = (
     Kind("ext4", ("mkfs.ext4", "-q", "-F"), 64),
     Kind("XFS", ("mkfs.xfs", "-q", "-f"), 300, options="nouuid"),
+    Kind("XFS without reflinks", ("mkfs.xfs", "-q", "-f", "-m", "reflink=0"), 300, options="nouuid"),
     Kind("btrfs", ("mkfs.btrfs", "-q", "-f"), 256),
     Kind("ext4 without journal", ("mkfs.ext4", "-q", "-F", "-O", "^has_journal"), 64, False, ("e2fsck", "-fy")),
     Kind("ext2", ("mkfs.ext2", "-q", "-F"), 64, False, ("e2fsck", "-fy")),

@@ -21,6 +21,7 @@ from proof.scene import run
 from proof.world import STATE, World
 
 RECORDER = Path(__file__).parent / "programs" / "recorder.py"
+TWO_PATHS = ("rename", "exchange", "link", "symlink")
 AT_FDCWD, EXCHANGE = -100, 2
 
 Change = Sequence[Any]
@@ -54,18 +55,28 @@ def recorded(world: World) -> list[Change]:
 def moments(changes: Sequence[Change], left_out: int = 0) -> list[Moment]:
     """A power cut after each change; `left_out` is the number of a sync that was none, 0 for none."""
     found: list[Moment] = []
-    done: list[Change] = []
-    synced, syncs, record = 0, 0, b""
+    synced: list[Change] = []
+    unsynced: list[Change] = []
+    syncs, record = 0, b""
     for number, change in enumerate(changes, 1):
         if change[0] == "database":
             record = base64.b64decode(change[1])
-        elif change[0] == "sync":
-            syncs += 1
-            synced = synced if syncs == left_out else len(done)
+        elif change[0] in ("sync", "flush"):
+            syncs += change[0] == "sync"
+            reached = [] if change[0] == "sync" and syncs == left_out else [c for c in unsynced if _reaches(change, c)]
+            synced, unsynced = synced + reached, [c for c in unsynced if c not in reached]
         else:
-            done.append(change)
-        found.append(Moment(done[:synced], done[synced:], record, number == len(changes)))
+            unsynced = [*unsynced, change]
+        found.append(Moment(tuple(synced), tuple(unsynced), record, number == len(changes)))
     return found
+
+
+def _reaches(sync: Change, change: Change) -> bool:
+    """A sync brings everything to the disk; a flush what it names, the names in it, and the directories above."""
+    if sync[0] == "sync":
+        return True
+    target, path = change[2 if change[0] in TWO_PATHS else 1], sync[1]
+    return bool(target == path or os.path.dirname(target) == path or path.startswith(f"{target}/"))
 
 
 def carried_out(world: World, moment: Moment, disorder: Disorder, chance: random.Random) -> None:

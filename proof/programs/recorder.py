@@ -94,6 +94,11 @@ class Recorder(system.FileSystem):
         super().sync(descriptor)
         note("sync")
 
+    def flush(self, path: str) -> None:
+        """One file, or the names in one directory, are on disk."""
+        super().flush(path)
+        note("flush", path)
+
 
 def note(operation: str, *details: str | int) -> None:
     """A line, after one with the record if that has changed since the last."""
