@@ -44,7 +44,7 @@ def _memory(room: Path) -> AbstractContextManager[Path]:
 
 
 def _ext4(room: Path) -> AbstractContextManager[Path]:
-    return loop(room / "image", ["mkfs.ext4", "-q", "-m", "0"], room / "at")
+    return loop(room / "image", ["mkfs.ext4", "-q", "-m", "0", "-b", "4096"], room / "at")
 
 
 BLOCKS = (*range(40), *range(40, 250, 30), *range(250, 340, 6))
