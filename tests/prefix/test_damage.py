@@ -10,10 +10,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from harness import make_tree, open_prefix, package, snapshot, versions
 
 from shipway.errors import CorruptError
 from shipway.prefix.connection import checksum
+from tests.harness import make_tree, open_prefix, package, snapshot, versions
 
 RECORD = "var/lib/shipway/state.sqlite"
 SHARED = {"lib/both/same": "1"}
