@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
+from proof import world
 from shipway.api import Options, Prefix, Staged, staged
 from shipway.fs.system import FileSystem, RenameMode
 
@@ -15,27 +16,10 @@ DIED = 99
 FINISHED = 0
 RAISED = 7
 
-SECOND = 1_600_000_000
-"""The mtime of every file in a test's tree: the worst case for bytecode, and the same in every run."""
+SECOND = world.SECOND
+make_tree = world.make_tree
 
 OPTIONS = Options(jobs=1, wait=30)
-
-
-def make_tree(root: Path, files: Mapping[str, str]) -> Path:
-    """A tree on disk from paths and contents: "-> x" is a symlink, a path that ends in "/" an empty directory."""
-    root.mkdir(parents=True, exist_ok=True)
-    for path, content in files.items():
-        full = root / path
-        full.parent.mkdir(parents=True, exist_ok=True)
-        if path.endswith("/"):
-            full.mkdir(exist_ok=True)
-        elif content.startswith("-> "):
-            full.symlink_to(content[3:])
-        else:
-            full.write_text(content)
-            full.chmod(0o755 if "bin/" in path else 0o644)
-            os.utime(full, (SECOND, SECOND))
-    return root
 
 
 def snapshot(root: Path, skip: str = "var") -> dict[str, tuple[str, int, str]]:

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import tomllib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from shipway.errors import ShipwayError
+from shipway.python.heard import SHOWN, heard
 from shipway.python.target import Target
 
 _LEGACY = {"requires": ["setuptools>=64"], "build-backend": "setuptools.build_meta:__legacy__"}
-_SHOWN = 12
 
 # Runs in the target's interpreter, in the project's directory.  Its one line of answer comes last on stdout.
 _HOOK = """\
@@ -81,17 +80,7 @@ def _call(target: Target, directory: str, backend: _Backend, tools: str, hook: t
     name, *arguments = hook
     question = json.dumps([backend.name, [*backend.path, tools], name, arguments])
     environment = {**os.environ, "PYTHONPATH": tools, "PATH": f"{tools}/bin:{os.environ.get('PATH', '')}"}
-    done = subprocess.run(
-        [target.python, "-c", _HOOK, question],
-        cwd=directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        raise ShipwayError(f"{directory} could not be built as editable", details=said[-_SHOWN:])
+    done = heard([target.python, "-c", _HOOK, question], environment, directory)
+    if done.code:
+        raise ShipwayError(f"{directory} could not be built as editable", details=done.lines[-SHOWN:])
     return json.loads(done.stdout.rstrip().rpartition("\n")[2])

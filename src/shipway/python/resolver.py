@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -20,12 +19,11 @@ from shipway.fs.system import FileSystem
 from shipway.fs.tree import make_directories
 from shipway.python.distributions import normal
 from shipway.python.editable import build
+from shipway.python.heard import SHOWN, heard
 from shipway.python.pip_arguments import Arguments
 from shipway.python.requirement_files import finding_options
 from shipway.python.target import Target
 from shipway.python.wheel import Wheel
-
-_SHOWN = 12
 
 
 class Chosen(NamedTuple):
@@ -143,20 +141,11 @@ def _run(target: Target, words: Sequence[str], what: str) -> None:
         "PIP_ROOT_USER_ACTION": "ignore",
     }
     environment.pop("PIP_REQUIRE_VIRTUALENV", None)
-    done = subprocess.run(
-        [*pip(target), *words],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR:")]
+    done = heard([*pip(target), *words], environment)
+    if done.code:
+        errors = [line.removeprefix("ERROR: ") for line in done.lines if line.startswith("ERROR:")]
         raise ShipwayError(
             f"pip could not {what} what was asked for",
-            details=errors or said[-_SHOWN:],
+            details=errors or done.lines[-SHOWN:],
             hint="nothing was changed; the words above are pip's",
         )
