@@ -51,9 +51,9 @@ PLACES = ("bin/pkg", "lib/pkg/a", "lib/pkg/sub", "lib/pkg", "lib", "bin", "etc/p
 
 def _immutable(who: Person) -> Iterator[Obstacle]:
     for place in PLACES:
-        yield Obstacle(f"{place} is immutable", who, _chattr("+i", place), _chattr("-i", place))
+        yield Obstacle(f"{place} is immutable", who, _chattr("+i", place), _set_free)
     for place in ("lib", "bin"):
-        yield Obstacle(f"{place} is append-only", who, _chattr("+a", place), _chattr("-a", place))
+        yield Obstacle(f"{place} is append-only", who, _chattr("+a", place), _set_free)
 
 
 def _chattr(flag: str, place: str) -> Callable[[Path], None]:
@@ -62,6 +62,11 @@ def _chattr(flag: str, place: str) -> Callable[[Path], None]:
             run(["chattr", flag, str(root / place)])
 
     return change
+
+
+def _set_free(root: Path) -> None:
+    """Everywhere: what was immutable may lie in an undo area by now."""
+    run(["chattr", "-R", "-i", "-a", str(root)])
 
 
 def _read_only() -> Iterator[Obstacle]:
