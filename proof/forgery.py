@@ -158,7 +158,8 @@ def littered(place: Arrangement, chance: random.Random) -> str:
     told = []
     for _ in range(chance.randrange(1, 4)):
         where = chance.choice(("work", "undo", "images", "leases", f"work/{DEAD}"))
-        name = "origin" if where.endswith(DEAD) else chance.choice(NAMES)
+        likely = NAMES[:3] if where == "work" and chance.random() < 0.5 else NAMES
+        name = "origin" if where.endswith(DEAD) else chance.choice(likely)
         (state / where).mkdir(exist_ok=True)
         path = state / where / name
         if path.exists():
