@@ -123,7 +123,7 @@ def _each_moment(scene: Scene, shortage: Shortage, world: World, limit: Limit) -
     for _ in range(scene.times(30, 4)):
         moment = chance.uniform(0, seconds)
         code, said = _squeezed(world, limit, moment)
-        found = _told(code, said)
+        found = _told(world, code, said)
         limit.loosen()
         if code and snapshot(world.root) == world.before:
             found += _again(world)
@@ -157,10 +157,14 @@ def _squeezed(world: World, limit: Limit, moment: float) -> tuple[int, str]:
         return process.returncode, said
 
 
-def _told(code: int, said: str) -> list[str]:
-    """A failure must be told by one error that is no defect of ours."""
+def _told(world: World, code: int, said: str) -> list[str]:
+    """A failure must be told by one error that is no defect of ours; the API raises one that says what is the matter."""
     if code == 0:
         return []
+    if world.deed.script:
+        last = said.strip().splitlines()[-1:]
+        known = any(line.startswith(("OSError: ", "shipway.errors.")) for line in last)
+        return [] if known else [f"raised {last}"]
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     if "Traceback" in said or "defect of shipway" in said:
         return [f"ended with {code} and a traceback: {said.strip()[-300:]}"]
@@ -171,7 +175,7 @@ def _after(world: World, code: int, said: str) -> list[str]:
     """What is wrong before there is room again."""
     wanted = world.before if code else world.after
     state = "not the old state" if code else "not the new state"
-    return _told(code, said) + ([] if snapshot(world.root) == wanted else [state])
+    return _told(world, code, said) + ([] if snapshot(world.root) == wanted else [state])
 
 
 def _reads(world: World) -> list[str]:
