@@ -59,11 +59,19 @@ def running(shop: Shop, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A command as a process with pipes; what is left of it is killed."""
     pipe = subprocess.PIPE
     whole = command("-p", str(shop.root), *arguments)
-    with subprocess.Popen(whole, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment()) as process:
+    with subprocess.Popen(
+        whole, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment(), preexec_fn=heed_signals  # noqa: PLW1509
+    ) as process:
         try:
             yield process
         finally:
             process.kill()
+
+
+def heed_signals() -> None:
+    """Whoever runs the tests may ignore signals (nohup, a shell's background): a process would inherit that, and rightly heed it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def line_of(stream: object) -> str:
@@ -109,7 +117,7 @@ def test_to_be_stopped_before_the_commit_point_changes_nothing_and_is_130(full: 
     with running(full, "merge", str(tree), "--name", "gmp", "--version", "2", "--move") as process:
         line_of(process.stderr)
         process.send_signal(number)
-        out, err = process.communicate()
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert err == "error: interrupted; nothing was changed\n"
     assert (full.root / "bin/x").read_text() == "1"
