@@ -108,7 +108,7 @@ def by_command_line(scene: Scene) -> Count:
 def journal_altered(scene: Scene) -> Count:
     """Rows of an unfinished transaction altered by SQL, every second time with the sums that belong to them."""
     place = interrupted(scene, "altered")
-    tries = scene.times(600, 50)
+    tries = scene.times(250, 50)
     broken, refused = altered(place, scene.chance("altered"), tries)
     leave(place.room)
     name = "rows of the journal altered by SQL, then recover"

@@ -13,6 +13,7 @@ import pytest
 
 from shipway.errors import CorruptError
 from shipway.prefix.connection import checksum
+from shipway.prefix.records import Step
 from tests.harness import make_tree, open_prefix, package, snapshot, versions
 
 RECORD = "var/lib/shipway/state.sqlite"
@@ -104,6 +105,23 @@ def test_a_journal_never_leads_out_of_the_prefix(root: Path, path: str) -> None:
         db.execute(f"REPLACE INTO tx VALUES ({', '.join('?' * 16)})", (*old, checksum(tuple(old))))
     refused(root, lambda: remove(root))
     assert (root.parent / "outside").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        [5, "", "1/u0"],
+        ["0" * 64, 5, ""],
+        ["../..", "x", ""],
+        ["0" * 64, "../x", ""],
+        ["", "x", "../../x"],
+        ["", "x", "/x"],
+    ],
+)
+def test_a_source_of_a_unit_that_could_lead_elsewhere_is_refused(source: list[object]) -> None:
+    unit = ["retire", "x", "d", [], [source], False, "", ""]
+    with pytest.raises((ValueError, TypeError)):
+        Step.decode(0, json.dumps([unit, None, None, "", ""]))
 
 
 def test_an_empty_record_beside_images_is_not_taken_for_a_new_prefix(root: Path) -> None:

@@ -65,6 +65,8 @@ class Step(NamedTuple):
 def _sources(rows: Sequence[Sequence[str]]) -> tuple[Source, ...]:
     sources = tuple(Source(*row) for row in rows)
     for source in sources:
+        if not all(isinstance(part, str) for part in source):
+            raise TypeError("a source that is no text")
         if not source.undo and not _IMAGE.match(source.image):
             raise ValueError(f"{source.image!r} is not an image's name")
         for path in filter(None, (source.path, source.undo)):
