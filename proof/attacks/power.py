@@ -130,7 +130,7 @@ def tried(scene: Scene, kind: Kind, deed: Deed, left_out: str = "") -> Count:
             ground = arrange(scene, kind, deed, disks)
             for number in range(scene.times(3, 2)):
                 recorded(ground, Cut(chance, number > 0, left_out, number % 2 == 1))
-            return judged(ground, case, Cut(chance, left_out=left_out), scene.times(12, 6))
+            return judged(ground, case, Cut(chance, left_out=left_out), scene.times(12, 6) * (2 if left_out else 1))
     finally:
         leave(room)
 

@@ -60,7 +60,13 @@ def running(shop: Shop, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     pipe = subprocess.PIPE
     whole = command("-p", str(shop.root), *arguments)
     with subprocess.Popen(
-        whole, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment(), preexec_fn=heed_signals  # noqa: PLW1509
+        whole,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        env=environment(),
+        preexec_fn=heed_signals,  # noqa: PLW1509
     ) as process:
         try:
             yield process
