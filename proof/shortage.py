@@ -109,7 +109,7 @@ def _each_amount(scene: Scene, shortage: Shortage, world: World, limit: Limit) -
         found = _after(world, done.returncode, done.stderr)
         full = _reads(world) if done.returncode else []
         limit.loosen()
-        found += full + (_again(world) if done.returncode else []) + world.judge()
+        found += full + (_again(world) if done.returncode else []) + _judged(world, done.stderr)
         if done.returncode and not found:
             found = [REFUSED]
         yield [text if text == REFUSED else f"{left} {limit.unit} left: {text}" for text in found]
@@ -127,7 +127,7 @@ def _each_moment(scene: Scene, shortage: Shortage, world: World, limit: Limit) -
         limit.loosen()
         if code and snapshot(world.root) == world.before:
             found += _again(world)
-        found += world.judge()
+        found += _judged(world, said)
         if code and not found:
             found = [REFUSED]
         yield [text if text == REFUSED else f"full after {moment:.3f} s: {text}" for text in found]
@@ -182,6 +182,11 @@ def _reads(world: World) -> list[str]:
     """Questions are answered on a full disk too."""
     listed = world.scene.run("-p", world.root, "list")
     return [] if listed.returncode == 0 else [f"list: {listed.stderr.strip()[-300:]}"]
+
+
+def _judged(world: World, said: str) -> list[str]:
+    """What the judge says, unless the commit was taken back: that stays in the history, which is then neither old nor new."""
+    return [] if "was taken back" in said else world.judge()
 
 
 def _again(world: World) -> list[str]:
