@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shipway.fs import native
+from shipway.fs import libc, native
 from shipway.fs.probe import probe
 from shipway.fs.space import flags, free
 from tests.fs.apart import Apart
@@ -36,7 +36,7 @@ def test_a_probe_of_a_memory_file_system(put: Put, apart: Apart) -> None:
 
 
 def test_a_probe_without_the_flags_of_renameat2(area: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "_renameat2", None)
+    monkeypatch.setattr(libc, "renameat2", None)
     found = probe(area)
     assert (found.exchange, found.noreplace) == (False, False)
     assert os.listdir(area) == []
@@ -99,18 +99,18 @@ def test_statx_says_what_lstat_says(area: str, put: Put) -> None:
 
 
 def test_renaming_works_by_the_bare_system_call_too(area: str, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrapped = native._function
+    wrapped = libc._function
 
     def without(name: str, *arguments: object) -> Callable[..., int] | None:
         return None if name == "renameat2" else wrapped(name, *arguments)
 
     if not probe(area).noreplace:
         pytest.skip("this file system does not know the flag")
-    monkeypatch.setattr(native, "_function", without)
-    bare = native._find_renameat2()
+    monkeypatch.setattr(libc, "_function", without)
+    bare = libc._find_renameat2()
     if bare is None:
         pytest.skip("the number of the system call is not known for this machine")
-    monkeypatch.setattr(native, "_renameat2", bare)
+    monkeypatch.setattr(libc, "renameat2", bare)
     a, b = put("a", "a"), put("b", "b")
     with pytest.raises(FileExistsError):
         native.rename(a, b, native.NOREPLACE)

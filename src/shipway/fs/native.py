@@ -8,15 +8,14 @@ there is no syncfs there: fsync each file.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
 import signal
 import struct
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 NOREPLACE = 1
 EXCHANGE = 2
@@ -37,48 +36,9 @@ _STATX_WANTED = 0x7FF | 0x800  # basic stats and birth time
 _STATX_BTIME = 0x800
 _STATX = struct.Struct("=IIQIIIHxxQQQQqIiqIiqIiqIiIIII")
 _STATX_SIZE = 256
-_PR_SET_PDEATHSIG = 1
-
-_RENAMEAT2_NUMBERS = {
-    "x86_64": 316,
-    "i686": 353,
-    "aarch64": 276,
-    "riscv64": 276,
-    "loongarch64": 276,
-    "armv7l": 382,
-    "ppc64le": 357,
-    "s390x": 347,
-}
 
 _ENCODING = sys.getfilesystemencoding()
 _ENCODE_ERRORS = sys.getfilesystemencodeerrors()
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _function(name: str, *arguments: Any) -> Callable[..., int] | None:
-    found = getattr(_libc, name, None)
-    if found is not None:
-        found.argtypes = arguments
-        found.restype = ctypes.c_int
-    return found
-
-
-def _find_renameat2() -> Callable[..., int] | None:
-    """The C library's wrapper (glibc 2.28), else the bare system call (musl has it late)."""
-    wrapper = _function("renameat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
-    number = _RENAMEAT2_NUMBERS.get(os.uname().machine)
-    if wrapper or number is None or not hasattr(_libc, "syscall"):
-        return wrapper
-    types = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
-    bare = _function("syscall", *types)
-    return None if bare is None else lambda *arguments: bare(number, *arguments)
-
-
-_renameat2 = _find_renameat2()
-_syncfs = _function("syncfs", ctypes.c_int)
-_statx = _function("statx", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p)
-_prctl = _function("prctl", ctypes.c_int, ctypes.c_ulong)
 
 
 def _ioctl_number(direction: str, letter: str, number: int, size: int) -> int:
@@ -101,10 +61,12 @@ def _encoded(path: str) -> bytes:
 
 def rename(source: str, target: str, flags: int) -> None:
     """renameat2(2) with NOREPLACE or EXCHANGE; EINVAL or ENOSYS where the flag is not to be had."""
-    if _renameat2 is None:
+    from shipway.fs import libc
+
+    if libc.renameat2 is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), source, None, target)
-    if _renameat2(_AT_FDCWD, _encoded(source), _AT_FDCWD, _encoded(target), flags):
-        code = ctypes.get_errno()
+    if libc.renameat2(_AT_FDCWD, _encoded(source), _AT_FDCWD, _encoded(target), flags):
+        code = libc.last_error()
         raise OSError(code, os.strerror(code), source, None, target)
 
 
@@ -114,10 +76,12 @@ def syncfs(descriptor: int) -> None:
     Since kernel 5.8 an earlier write-back error is reported, once for each descriptor that was
     open when it happened: open the descriptor before writing.
     """
-    if _syncfs is None:
+    from shipway.fs import libc
+
+    if libc.syncfs is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    if _syncfs(descriptor):
-        code = ctypes.get_errno()
+    if libc.syncfs(descriptor):
+        code = libc.last_error()
         raise OSError(code, os.strerror(code))
 
 
@@ -146,11 +110,13 @@ def descriptor_status(descriptor: int) -> Status | None:
 
 
 def _status(directory: int, name: bytes, flags: int, path: str | None) -> Status | None:
-    if _statx is None:
+    from shipway.fs import libc
+
+    if libc.statx is None:
         return None
-    buffer = ctypes.create_string_buffer(_STATX_SIZE)
-    if _statx(directory, name, flags, _STATX_WANTED, buffer):
-        code = ctypes.get_errno()
+    buffer = libc.buffer(_STATX_SIZE)
+    if libc.statx(directory, name, flags, _STATX_WANTED, buffer):
+        code = libc.last_error()
         if code == errno.ENOSYS:
             return None
         raise OSError(code, os.strerror(code), path)
@@ -183,8 +149,10 @@ def clone(source: int, target: int) -> None:
 
 def die_with_parent() -> None:
     """Have the kernel kill this process when the thread that forked it ends (prctl(2)); nothing elsewhere."""
-    if _prctl is not None:
-        _prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    from shipway.fs import libc
+
+    if libc.prctl is not None:
+        libc.prctl(libc.PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
 
 def change_mode(descriptor: int, mode: int) -> None:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
 from shipway.errors import ShipwayError
+from shipway.fs import libc as _loaded_before_forking  # noqa: F401
 from shipway.fs import native
 
 Item = TypeVar("Item")

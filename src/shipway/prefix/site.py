@@ -11,7 +11,6 @@ from shipway.errors import CorruptError, ShipwayError, UsageError
 from shipway.fs.found import everything
 from shipway.fs.lock import FileLock, Waiting
 from shipway.fs.mount import syncfs_reports_errors
-from shipway.fs.pool import run
 from shipway.fs.system import FileSystem
 from shipway.model.entry import join
 from shipway.model.event import Event, Listener, silent
@@ -96,6 +95,8 @@ class Site(NamedTuple):
         """
         self.fs.sync(descriptor)
         if not syncfs_reports_errors(self.layout.state):
+            from shipway.fs.pool import run
+
             written = [p for tree in trees for p in everything(tree) if not os.path.islink(p)]
             for _ in run(self.fs.flush, [*written, *filter(os.path.isdir, directories)], self.options.jobs):
                 pass
