@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shipway.fs import native
+from shipway.fs import libc
 from shipway.fs.found import Found, identity, kind_of, list_directory, look
 from shipway.fs.system import FileSystem
 from tests.fs.apart import Apart
@@ -111,7 +111,7 @@ def test_an_identity_stays_with_the_file_under_any_name(fs: FileSystem, area: st
 def test_without_statx_there_is_no_time_of_birth(area: str, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put("file", "content")
     full = identity(path)
-    monkeypatch.setattr(native, "_statx", None)
+    monkeypatch.setattr(libc, "statx", None)
     assert full is not None
     assert identity(path) == full._replace(born=0)
     assert identity(f"{area}/missing") is None

@@ -83,7 +83,7 @@ def test_flags_that_hold_a_file_fast_are_told(put: Put, letter: str, expected: t
 def test_flags_of_what_is_not_there_are_an_error(area: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FileNotFoundError):
         flags(f"{area}/missing")
-    monkeypatch.setattr(native, "_statx", None)
+    monkeypatch.setattr(libc, "statx", None)
     assert flags(area) == (False, False)
 
 
