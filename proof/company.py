@@ -11,12 +11,10 @@ from typing import Any, Self
 
 from proof.scene import TIMEOUT, Scene, environment
 
-PROGRAMS = Path(__file__).parent / "programs"
-
 
 def program(scene: Scene, name: str, *arguments: str | Path) -> list[str]:
     """The command line of one of our programs."""
-    return [scene.python, str(PROGRAMS / f"{name}.py"), *map(str, arguments)]
+    return [scene.python, str(scene.programs / f"{name}.py"), *map(str, arguments)]
 
 
 class Company:

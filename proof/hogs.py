@@ -7,12 +7,13 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from proof.company import program
-from proof.persons import OWNER, ROOT, STRANGER, Person, Words, install, tree
+from proof.persons import OWNER, ROOT, STRANGER, Case, Person, Words, install, tree
 from proof.report import Count
 from proof.scene import Scene, environment, leave, run
 from proof.world import STATE
@@ -53,13 +54,14 @@ class Hog:
         self._process.communicate()
 
 
-def hogs(scene: Scene) -> Iterator[Count]:
+def hogs(scene: Scene) -> Iterator[Case]:
     """The owner himself, root, a stranger; and whoever may read the record and sits on it: a minute for each command."""
-    yield _hogged(scene, "the owner holds every lock but the record's", OWNER, [RECORD])
-    yield _hogged(scene, "a stranger holds every lock that he can open but the record's", STRANGER, [RECORD], free=True)
+    yield partial(_hogged, case="the owner holds every lock but the record's", hog=OWNER, leave_out=[RECORD])
+    strangers = "a stranger holds every lock that he can open but the record's"
+    yield partial(_hogged, case=strangers, hog=STRANGER, leave_out=[RECORD], free=True)
     if scene.full:
-        yield _hogged(scene, "root holds every lock but the record's", ROOT, [RECORD])
-        yield _hogged(scene, "a stranger holds the record's", STRANGER)
+        yield partial(_hogged, case="root holds every lock but the record's", hog=ROOT, leave_out=[RECORD])
+        yield partial(_hogged, case="a stranger holds the record's", hog=STRANGER)
 
 
 def _hogged(scene: Scene, case: str, hog: Person, leave_out: Sequence[str] = (), *, free: bool = False) -> Count:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from proof.persons import OWNER, ROOT, Guard, Person, Words, install, tree
+from proof.persons import OWNER, ROOT, Case, Guard, Person, Words, install, tree
 from proof.report import Count
 from proof.scene import Scene, leave, run
 
@@ -22,15 +23,20 @@ class Obstacle:
     away: Callable[[Path], None]
 
 
-def obstacles(scene: Scene) -> Iterator[Count]:
+def obstacles(scene: Scene) -> Iterator[Case]:
     """Each obstacle against an upgrade, a removal, an undo and a new package."""
-    if not _can_be_immutable(scene):
-        yield Count("people", "immutable files and directories", 0, skipped="no chattr +i on this file system")
-    else:
-        for who in (ROOT, OWNER)[: scene.times(2, 1)]:
-            yield _tried(scene, f"immutable files and directories, {who.name} commits", list(_immutable(who)))
-    yield _tried(scene, "read-only directories", list(_read_only()))
-    yield _tried(scene, "files of another owner in the way", list(_foreign()))
+    for who in (ROOT, OWNER)[: scene.times(2, 1)]:
+        case = f"immutable files and directories, {who.name} commits"
+        if _can_be_immutable(scene):
+            yield partial(_tried, case=case, chosen=list(_immutable(who)))
+        else:
+            yield partial(_skipped, case=case)
+    yield partial(_tried, case="read-only directories", chosen=list(_read_only()))
+    yield partial(_tried, case="files of another owner in the way", chosen=list(_foreign()))
+
+
+def _skipped(scene: Scene, case: str) -> Count:
+    return Count("people", case, 0, skipped=f"no chattr +i on the file system of {scene.place}")
 
 
 def _can_be_immutable(scene: Scene) -> bool:

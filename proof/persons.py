@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from proof.report import Count
 from proof.scene import Scene, environment
-from proof.world import SECOND, snapshot
+from proof.world import SECOND, STATE, snapshot
 
 GROUP = 4000
 
 Words: TypeAlias = list[str | Path]
+Case: TypeAlias = Callable[[Scene], Count]
+
+_PAST = "SELECT id, state, reason, undoes, undo, message FROM tx WHERE id IS NOT NULL ORDER BY id"
 
 
 @dataclass(frozen=True)
@@ -51,21 +57,6 @@ OWNER = Person("the owner", 4001, 4001)
 ANNA = Person("A", 4001, 4001, (GROUP,), 0o077)
 BERT = Person("B", 4002, 4002, (GROUP,), 0o077)
 STRANGER = Person("a stranger", 4003, 4003)
-
-
-def hindrance(scene: Scene) -> str:
-    """Why nobody else can be tried here; "" if nothing stands in the way."""
-    if os.geteuid() != 0:
-        return "only root can become other users"
-    scene.place.chmod(0o755)
-    try:
-        done = scene.run("--version", **STRANGER.options)
-        seen = subprocess.run(["ls", str(scene.place)], capture_output=True, check=False, **STRANGER.options)
-    except OSError as error:
-        return f"another user cannot run {scene.shipway}: {error.strerror}"
-    if done.returncode:
-        return f"another user cannot run {scene.shipway}"
-    return f"another user cannot reach {scene.place}" if seen.returncode else ""
 
 
 def install(name: str, number: int, stage: Path, *more: str) -> Words:
@@ -132,9 +123,16 @@ class Guard:
             done = who.run(self.scene, self.root, *words)
             yield f"{who.name}, {words[0]}: refused: {done.stderr.strip()[-400:]}"
 
-    def said(self) -> str:
-        """The record as a stranger sees it, whose questions change nothing."""
-        return STRANGER.run(self.scene, self.root, "history").stdout
+    def said(self) -> list[object]:
+        """What the record holds, without asking any command: its transactions and its facts."""
+        record = self.root / STATE / "state.sqlite"
+        if not record.exists():
+            return []
+        try:
+            with closing(sqlite3.connect(f"{record.as_uri()}?mode=ro", uri=True)) as db:
+                return [*db.execute(_PAST), *db.execute("SELECT kind, key, value FROM fact")]
+        except sqlite3.Error as error:
+            return [error]
 
 
 def tree(path: Path, name: str, number: int) -> Path:

@@ -13,19 +13,26 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
+PROGRAMS = Path(__file__).parent / "programs"
+"""What processes that keep a prefix company run."""
+
 TIMEOUT = 120.0
 """Seconds after which a command of ours counts as hanging."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """`full` tries everything, else a sample.  `shipway` is the command, `python` the interpreter it runs on."""
+    """`full` tries everything, else a sample.  `shipway` is the command, `python` the interpreter it runs on.
+
+    `programs` is where our own programs lie.
+    """
 
     place: Path
     full: bool
     seed: int
     shipway: str
     python: str
+    programs: Path = PROGRAMS
 
     def room(self, name: str) -> Path:
         """A fresh directory for one case; whoever asked for it removes it by `leave`."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from itertools import starmap
 from pathlib import Path
 
@@ -17,14 +21,15 @@ from proof.persons import (
     OWNER,
     ROOT,
     STRANGER,
+    Case,
     Guard,
     Person,
     Words,
     everything,
-    hindrance,
     install,
     tree,
 )
+from proof.reach import OutOfReachError, within_reach
 from proof.report import Count
 from proof.scene import Scene, leave, run
 from proof.world import snapshot
@@ -40,23 +45,35 @@ CASES = (
 )
 
 
-def attack(scene: Scene) -> Iterable[Count]:
+def attack(scene: Scene) -> Iterator[Count]:
     """Everything, or nothing where nobody else can be tried."""
-    why = hindrance(scene)
-    if why:
-        return [Count("people", case, 0, skipped=why) for case in CASES]
-    return everybody(scene)
+    try:
+        with within_reach(scene) as scene:
+            yield from everybody(scene)
+    except OutOfReachError as error:
+        yield from (Count("people", case, 0, skipped=str(error)) for case in CASES)
 
 
 def everybody(scene: Scene) -> Iterator[Count]:
-    """All cases."""
-    yield _mixed(scene, "owner, then root, then owner", OWNER)
-    yield _mixed(scene, "root, then owner", ROOT)
-    yield _group(scene)
-    yield _umask(scene)
-    yield from _readers(scene)
-    yield from hogs(scene)
-    yield from obstacles(scene)
+    """All cases, as many at a time as there are processors: each has a place of its own."""
+    cases: list[Case] = [
+        partial(_mixed, case="owner, then root, then owner", first=OWNER),
+        partial(_mixed, case="root, then owner", first=ROOT),
+        _group,
+        _umask,
+        *_readers(),
+        *hogs(scene),
+        *obstacles(scene),
+    ]
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        yield from pool.map(lambda number: cases[number](_apart(scene, number)), range(len(cases)))
+
+
+def _apart(scene: Scene, number: int) -> Scene:
+    place = scene.place / f"case{number}"
+    place.mkdir()
+    place.chmod(0o755)
+    return replace(scene, place=place)
 
 
 Deed = tuple[Person, Words]
@@ -205,9 +222,9 @@ QUESTIONS: Sequence[tuple[Sequence[str], Sequence[int]]] = (
 ORDERS = (["remove", "pkg"], ["undo"], ["gc"], ["recover"], ["repair"], ["detach", "pkg"])
 
 
-def _readers(scene: Scene) -> Iterator[Count]:
+def _readers() -> Iterator[Case]:
     for case, how in (("in peace", ""), ("over a dead commit", "after"), ("over a dead database write", "in")):
-        yield _reader(scene, f"a reader without rights, {case}", how)
+        yield partial(_reader, case=f"a reader without rights, {case}", how=how)
 
 
 def _reader(scene: Scene, case: str, how: str) -> Count:
