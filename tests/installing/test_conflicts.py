@@ -47,6 +47,29 @@ def test_a_file_of_nobody_is_not_overwritten(venv: Venv) -> None:
     assert (venv.site / "aaa/__init__.py").read_text() == "mine = 1\n"
 
 
+def test_what_is_in_the_way_can_be_kept_or_given_up(venv: Venv) -> None:
+    mine = venv.site / "aaa/__init__.py"
+    venv.offer(A)
+    for policy, after in (("backup", "mine = 1\n"), ("overwrite", None)):
+        mine.parent.mkdir(exist_ok=True)
+        mine.write_text("mine = 1\n")
+        venv.done("install", "--on-conflict", policy, "aaa")
+        assert mine.read_text() == ""
+        venv.shipway("verify")
+        venv.done("uninstall", "-y", "aaa")
+        assert (mine.read_text() if mine.exists() else None) == after
+
+
+def test_a_file_of_another_project_comes_back_with_backup(venv: Venv) -> None:
+    venv.offer(A, OTHER)
+    venv.done("install", "aaa")
+    venv.done("install", "--on-conflict", "backup", "ccc")
+    assert (venv.site / "tests/shared.py").read_text() == "x = 2\n"
+    venv.done("uninstall", "-y", "ccc")
+    assert (venv.site / "tests/shared.py").read_text() == "x = 1\n"
+    venv.shipway("verify")
+
+
 def test_namespace_packages_live_in_one_directory(venv: Venv) -> None:
     venv.offer(
         Wheel("space-a", files={"space/a.py": "A = 1\n", "space_a.py": ""}),

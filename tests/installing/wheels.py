@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import stat
+import tarfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
@@ -81,6 +83,39 @@ class Wheel:
             for name, data in members:
                 archive.writestr(name, data)
         return path
+
+
+BACKEND = """
+import sys
+sys.path.insert(0, {home!r})
+from pathlib import Path
+from tests.installing.wheels import Wheel
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    {fault}
+    return Wheel({name!r}, {version!r}, {{"{module}_built.py": f"SETTINGS = {{config_settings}}\\n"}}).write(Path(directory)).name
+"""
+
+
+def sdist(wheel: Wheel, directory: Path, fault: str = "") -> Path:
+    """A source distribution that builds the wheel by itself, with a further module that tells the settings of the build.
+
+    `fault` is a statement that the build begins with.
+    """
+    told = {"home": str(Path(__file__).parents[2]), "name": wheel.name, "version": wheel.version}
+    members = {
+        "PKG-INFO": wheel.metadata(),
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": BACKEND.format(**told, module=wheel.module, fault=fault),
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{wheel.stem}.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name, text in members.items():
+            info = tarfile.TarInfo(f"{wheel.stem}/{name}")
+            info.size = len(text.encode())
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return path
 
 
 def digest(data: bytes) -> str:

@@ -6,7 +6,7 @@ Source: `pip install --help` of pip 26; an option that is none of ours and none 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from shipway.errors import UsageError
@@ -14,18 +14,22 @@ from shipway.errors import UsageError
 # Options by what becomes of them; those in the second line of each pair take a value.
 _FINDING = (
     (
-        "--no-index --pre --prefer-binary --require-hashes --no-build-isolation --use-pep517 --no-use-pep517"
-        " --check-build-dependencies --no-cache-dir --isolated --no-clean"
+        "--no-index --pre --prefer-binary --require-hashes --no-require-hashes --no-build-isolation --use-pep517"
+        " --no-use-pep517 --check-build-dependencies --no-cache-dir --isolated --no-clean --no-proxy-env"
     ),
     (
         "-i,--index-url,--pypi-url --extra-index-url -f,--find-links --no-binary --only-binary -C,--config-settings,--config-setting"
         " --build-constraint --trusted-host --cert --client-cert --proxy --retries --timeout --cache-dir --keyring-provider"
         " --use-feature --use-deprecated --exists-action --log --resume-retries --global-option --uploaded-prior-to"
+        " --all-releases --only-final --refresh-package"
     ),
 )
 _RESOLVING = (
-    "--no-deps,--no-dependencies -U,--upgrade --force-reinstall -I,--ignore-installed --ignore-requires-python",
+    "--no-deps,--no-dependencies --only-deps -U,--upgrade --force-reinstall -I,--ignore-installed --ignore-requires-python",
     "--upgrade-strategy --platform --python-version --implementation --abi",
+)
+_LISTS = (
+    "-r,--requirement,--requirements -c,--constraint,--constraints -e,--editable --group --requirements-from-script"
 )
 _WITHOUT_MEANING = (
     (
@@ -34,6 +38,7 @@ _WITHOUT_MEANING = (
     ),
     "--root-user-action --progress-bar",
 )
+_OURS = "-p,--python --prefix -t,--target --resolver --on-conflict"
 _REFUSED = {
     "--user": "a user's site directory is no prefix; make an environment: python3 -m venv .venv",
     "--root": "stage into a DESTDIR with pip itself, then: shipway merge --destdir TREE",
@@ -74,18 +79,8 @@ class Arguments(NamedTuple):
 
 def parse(words: Sequence[str], command: str) -> Arguments:
     """Sort the words of `pip COMMAND`.  Raises UsageError that names every option it does not know or will not pass on."""
-    refused = sorted({word.partition("=")[0] for word in words} & _REFUSED.keys())
-    if refused:
-        raise UsageError(
-            f"pip {command}: {', '.join(refused)} cannot be used here",
-            details=[f"{name}: {_REFUSED[name]}" for name in refused],
-        )
-    found, rest = _parser(command).parse_known_args(list(words))
-    unknown = [word for word in rest if word.startswith("-") and word != "-"]
-    if unknown:
-        raise UsageError(
-            f"pip {command}: unknown option {', '.join(unknown)}", hint=f"pip {command} --help lists pip's own"
-        )
+    found, rest = _parser(command).parse_known_args(list(_with_values(words)))
+    _refuse(command, [word.partition("=")[0] for word in rest if word.startswith("-") and word != "-"])
     listed = (*found.files, *found.projects, *rest)
     sources = [word for word in found.files if "+" in word.partition("://")[0] and "://" in word]
     if sources:
@@ -110,6 +105,15 @@ def parse(words: Sequence[str], command: str) -> Arguments:
     )
 
 
+def _refuse(command: str, options: Sequence[str]) -> None:
+    if options:
+        raise UsageError(
+            f"pip {command}: {', '.join(sorted(set(options)))} cannot be used here",
+            details=[f"{name}: {_REFUSED.get(name, 'no such option is known')}" for name in sorted(set(options))],
+            hint=f"pip {command} --help lists pip's own",
+        )
+
+
 class _Collect(argparse.Action):
     """Keeps the words of an option as they were given, in one list for all options of a kind."""
 
@@ -125,6 +129,19 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message}")
 
 
+def _with_values(words: Sequence[str]) -> Iterator[str]:
+    """Each option in one word with its value, which may look like an option (optparse, which pip uses, takes any word)."""
+    tables = (_FINDING[1], _RESOLVING[1], _WITHOUT_MEANING[1], _LISTS, _OURS)
+    valued = {name for table in tables for names in table.split() for name in names.split(",")}
+    rest = iter(words)
+    for word in rest:
+        value = next(rest, None) if word in valued else None
+        if value:
+            yield f"{word}={value}" if word.startswith("--") else f"{word}{value}"
+        else:
+            yield from (word,) if value is None else (word, value)
+
+
 def _parser(command: str) -> argparse.ArgumentParser:
     parser = _Parser(prog=f"pip {command}", add_help=False, allow_abbrev=False)
     for kind, (flags, valued) in {"finding": _FINDING, "resolving": _RESOLVING, "unused": _WITHOUT_MEANING}.items():
@@ -134,7 +151,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         for names in valued.split():
             parser.add_argument(*names.split(","), action=_Collect, dest=kind)
     parser.set_defaults(files=[])
-    for names in ("-r,--requirement,--requirements", "-c,--constraint,--constraints", "-e,--editable"):
+    for names in _LISTS.split():
         parser.add_argument(*names.split(","), action=_Collect, dest="files")
     parser.add_argument("-p", "--python", default="")
     parser.add_argument("--prefix", default="")

@@ -12,22 +12,27 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from shipway.errors import UsageError
+from shipway.python.distributions import normal
 
 _FILES = ("-r", "--requirement", "--requirements", "-c", "--constraint", "--constraints")
+_CONSTRAINTS = ("-c", "--constraint", "--constraints")
 _FINDING = re.compile(
     r"(-i|--index-url|--pypi-url|--extra-index-url|--no-index|-f|--find-links|--no-binary|--only-binary|--prefer-binary"
-    r"|--trusted-host|--pre)(?=[\s=]|\Z)"
+    r"|--trusted-host|--pre|--all-releases|--only-final|--use-feature)(?=[\s=]|\Z)"
 )
 _COMMENT = re.compile(r"(^|\s+)#.*$")
-_NESTED = re.compile(r"(?:-r|--requirement|-c|--constraint)[\s=]*(.+)")
+_NESTED = re.compile(r"(?:(-[rc])[\s=]*|(--requirement|--constraint)s?[\s=]+)(.+)")
+_BUILDING = re.compile(r"""--(?:config-settings?|global-option)[\s=](?:"[^"]*"|'[^']*'|\S)+""")
+_PROJECT = re.compile(r"[A-Za-z0-9._-]*")
 _LINKS = re.compile(r"(?:-f|--find-links)[\s=]+(.+)")
 
 
 class Line(NamedTuple):
-    """One logical line, and the file that it is in."""
+    """One logical line, and the file that it is in.  `limits`: it only limits what others ask for (-c)."""
 
     text: str
     path: str
+    limits: bool = False
 
 
 def named_files(words: Sequence[str]) -> list[str]:
@@ -35,15 +40,30 @@ def named_files(words: Sequence[str]) -> list[str]:
     return [value for option, value in itertools.pairwise(words) if option in _FILES]
 
 
-def read(path: str) -> Iterator[Line]:
-    """The lines of a file and of those that it names: without comments, continued ones joined.  Raises UsageError."""
-    yield from _read(path, set())
+def read(path: str, *, limits: bool = False) -> Iterator[Line]:
+    """The lines of a file and of those that it names: without comments, continued ones joined.  Raises UsageError.
+
+    A file elsewhere is not read: the line that names it is given instead.
+    """
+    yield from _read(path, limits, set())
 
 
 def finding_options(words: Sequence[str]) -> list[str]:
     """The lines of requirement files that say where projects are found, for a file elsewhere."""
     lines = [line for path in named_files(words) if os.path.isfile(path) for line in read(path)]
     return list(dict.fromkeys(_anywhere(line) for line in lines if _FINDING.match(line.text)))
+
+
+def building_options(words: Sequence[str]) -> dict[str, str]:
+    """What requirement files say about the build of single projects, by their compared names."""
+    lines = [line.text for path in named_files(words) if os.path.isfile(path) for line in read(path)]
+    found = {line: _BUILDING.findall(line) for line in lines if not line.startswith("-")}
+    return {normal(_name(line)): " ".join(options) for line, options in found.items() if options}
+
+
+def _name(line: str) -> str:
+    found = _PROJECT.match(line)
+    return found[0] if found else ""
 
 
 def _anywhere(line: Line) -> str:
@@ -53,24 +73,39 @@ def _anywhere(line: Line) -> str:
     return f"--find-links {beside}" if os.path.exists(beside) else line.text
 
 
-def _read(path: str, seen: set[str]) -> Iterator[Line]:
+def _read(path: str, limits: bool, seen: set[tuple[str, bool]]) -> Iterator[Line]:
     real = os.path.realpath(path)
-    if real in seen:
+    if (real, limits) in seen:
         return
-    seen.add(real)
+    seen.add((real, limits))
     for text in _logical(path):
         nested = _NESTED.fullmatch(text)
-        if nested is None:
-            yield Line(text, path)
-        elif "://" not in nested[1]:
-            yield from _read(os.path.join(os.path.dirname(path), nested[1].strip()), seen)
+        if nested is None or "://" in nested[3]:
+            yield Line(text, path, limits)
+        else:
+            more = limits or (nested[1] or nested[2]) in _CONSTRAINTS
+            yield from _read(os.path.join(os.path.dirname(path), nested[3].strip()), more, seen)
 
 
-def _logical(path: str) -> list[str]:
+def _logical(path: str) -> Iterator[str]:
+    """A comment ends a line that is continued."""
+    begun = ""
+    for line in _lines(path):
+        comment = _COMMENT.match(line)
+        if line.endswith("\\") and not comment:
+            begun += line.rstrip("\\")
+            continue
+        text = _COMMENT.sub("", begun + (f" {line}" if comment else line)).strip()
+        begun = ""
+        if text:
+            yield text
+    if begun.strip():
+        yield begun.strip()
+
+
+def _lines(path: str) -> list[str]:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            joined = file.read().replace("\\\r\n", "").replace("\\\n", "")
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
+            return file.read().splitlines()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    lines = (_COMMENT.sub("", line).strip() for line in joined.splitlines())
-    return [line for line in lines if line]

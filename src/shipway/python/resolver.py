@@ -21,7 +21,7 @@ from shipway.python.distributions import normal
 from shipway.python.editable import build
 from shipway.python.heard import SHOWN, heard
 from shipway.python.pip_arguments import Arguments
-from shipway.python.requirement_files import finding_options
+from shipway.python.requirement_files import building_options, finding_options
 from shipway.python.target import Target
 from shipway.python.wheel import Wheel
 
@@ -91,7 +91,8 @@ def _fetched(target: Target, arguments: Arguments, wanted: Sequence[Chosen], are
     wheels, lists = f"{area}/wheels", f"{area}/chosen.txt"
     with open(lists, "w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in finding_options(arguments.requirements))
-        file.writelines(f"{each.name} @ {_pinned(each)}\n" for each in wanted)
+        building = building_options(arguments.requirements)
+        file.writelines(f"{each.name} @ {_pinned(each)} {building.get(normal(each.name), '')}\n" for each in wanted)
     words = ["wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, *_finding(arguments), "--requirement", lists]
     _run(target, words, "fetch or build")
     return {normal(name.partition("-")[0]): f"{wheels}/{name}" for name in os.listdir(wheels)}
@@ -114,7 +115,7 @@ def _finding(arguments: Arguments) -> list[str]:
 def _pinned(chosen: Chosen) -> str:
     """The address with its digest, which pip then insists on."""
     digest = next((f"{name}={value}" for name, value in chosen.hashes.items() if name == "sha256"), "")
-    return f"{chosen.url}#{digest}" if digest and "#" not in chosen.url else chosen.url
+    return f"{chosen.url}{'&' if '#' in chosen.url else '#'}{digest}" if digest else chosen.url
 
 
 def _chosen(item: Mapping[str, Any]) -> Chosen:
@@ -123,10 +124,11 @@ def _chosen(item: Mapping[str, Any]) -> Chosen:
     archive = info.get("archive_info") or {}
     vcs = info.get("vcs_info")
     url = f"{vcs['vcs']}+{info['url']}@{vcs['commit_id']}" if vcs else info["url"]
+    part = f"#subdirectory={info['subdirectory']}" if info.get("subdirectory") else ""
     return Chosen(
         item["metadata"]["name"],
         item["metadata"]["version"],
-        url,
+        url + part,
         archive.get("hashes") or {},
         bool(item.get("requested")),
         json.dumps(info) if item.get("is_direct") else "",
