@@ -13,8 +13,10 @@ from pathlib import Path
 
 import click
 import pytest
+from pydantic import BaseModel
 
 from shipway.api import Prefix
+from shipway.build.recipe import SYSTEMS, Patch, Recipe, Source
 from shipway.cli.group import COMMANDS, group
 from shipway.cli.options import GlobalOption
 from shipway.errors import CONFLICT, FAILED, INTERRUPTED, LOCKED, USAGE
@@ -105,6 +107,9 @@ def names_of(options: list[click.Option]) -> set[str]:
 
 
 def own_options(command: click.Command) -> list[click.Option]:
+    """The options of a command, and of the commands that it has in turn."""
+    if isinstance(command, click.Group):
+        return [option for inner in command.commands.values() for option in own_options(inner)]
     return [p for p in command.params if isinstance(p, click.Option) and not isinstance(p, GlobalOption)]
 
 
@@ -130,7 +135,10 @@ def test_every_choice_of_an_option_is_described(name: str) -> None:
 def test_a_command_is_shown_with_its_arguments(name: str) -> None:
     page = (DOCS / "reference/commands.md").read_text()
     usage = page.partition(f"## shipway {name}\n")[2].partition("\n## ")[0]
-    for parameter in command_of(name).params:
+    command = command_of(name)
+    inner = list(command.commands.items()) if isinstance(command, click.Group) else []
+    assert [word for word, _ in inner if f"shipway {name} {word}" not in usage] == []
+    for parameter in [p for each in (command, *(c for _, c in inner)) for p in each.params]:
         if isinstance(parameter, click.Argument):
             assert re.sub(r"[^A-Z]", "", parameter.make_metavar(click.Context(command_of(name)))) in usage
 
@@ -154,6 +162,27 @@ def test_every_key_of_the_configuration_is_described() -> None:
         re.findall(r"`([\w.]+)`", first_cells(sections(DOCS / "reference/configuration.md")["shipway.toml"]))
     )
     assert described == set(KEYS)
+
+
+def tables(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """The tables of the recipe format by their headings, and what each holds."""
+    yield "recipe.toml", model
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield name, field.annotation
+    yield "source", Source
+    yield "patches", Patch
+
+
+@pytest.mark.parametrize(("title", "model"), list(tables(Recipe)))
+def test_every_key_of_a_recipe_is_described(title: str, model: type[BaseModel]) -> None:
+    described = set(re.findall(r"`([\w.]+)`", first_cells(sections(DOCS / "reference/recipes.md")[title])))
+    assert described == set(model.model_fields)
+
+
+def test_every_build_system_is_described() -> None:
+    described = set(re.findall(r"`(\w+)`", first_cells(sections(DOCS / "reference/recipes.md")["Build systems"])))
+    assert described == set(SYSTEMS)
 
 
 def test_every_method_of_a_prefix_is_described() -> None:

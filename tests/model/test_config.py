@@ -62,7 +62,7 @@ def test_all_problems_are_told_at_once_with_their_lines() -> None:
         "shipway.toml:5: undo.kepp: there is no such key; undo.keep is meant?",
         'shipway.toml:6: undo.bytes: "10 lightyears" is not a size, such as "10 GiB"',
         "shipway.toml:8: merge.on_conflict: must be one of fail, backup, overwrite",
-        'shipway.toml:9: merge.copy: must be a list of patterns, such as ["share/data/*"]',
+        'shipway.toml:9: merge.copy: must be a list of texts, such as ["share/data/*"]',
     ]
 
 

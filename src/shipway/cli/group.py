@@ -23,6 +23,9 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "detach": "Forget packages, and keep their files.",
         "pip": "Install, remove or sync Python projects; pip's own commands.",
     },
+    "Build": {
+        "recipe": "Look at recipes, and check them.",
+    },
     "Ask": {
         "list": "List what is installed.",
         "show": "Show one package.",

@@ -7,7 +7,7 @@
     bytes = "10 GiB"                and at most this much in their undo areas
 
 The table `KEYS` is the schema.  Everything that is wrong with a file is found and told at once, with lines where the text
-shows them (the parser of the standard library tells none: https://docs.python.org/3/library/tomllib.html).
+shows them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from shipway.errors import UsageError
+from shipway.model.toml import lines_of, located, syntax_error
 
 POLICIES = ("fail", "backup", "overwrite")
 """The values of `model.planning.Policy`, which takes longer to load than this file may."""
@@ -35,9 +36,6 @@ _UNITS = {
     "ti": 1 << 40,
 }
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\Z", re.IGNORECASE)
-_TABLE = re.compile(r"\s*\[\s*([A-Za-z0-9_-]+)\s*\]")
-_KEY = re.compile(r"\s*([A-Za-z0-9_-]+(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=")
-_SYNTAX = re.compile(r"(.*?) \(at line (\d+), column \d+\)\Z", re.DOTALL)
 
 
 class Config(NamedTuple):
@@ -46,7 +44,7 @@ class Config(NamedTuple):
     `prefix` is as written, relative to the file, or "".  `keep` counts transactions, `keep_bytes` bytes.  `on_conflict` is
     one of POLICIES, `link` of LINK_MODES, `copied` patterns (fnmatch) of paths that are never linked.  `python` is an
     interpreter, "none", or "" for the prefix's own.  `group` is a name or a number, "" for none; `umask` None for that
-    of the process.
+    of the process.  `recipes` are directories, relative to the file.
     """
 
     prefix: str = ""
@@ -59,6 +57,7 @@ class Config(NamedTuple):
     python: str = ""
     group: str = ""
     umask: int | None = None
+    recipes: tuple[str, ...] = ()
 
 
 def parse(text: str, file: str) -> Config:
@@ -68,18 +67,18 @@ def parse(text: str, file: str) -> Config:
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # it does not call all that it refuses a TOMLDecodeError
-        raise _refusal(file, [_syntax(file, str(error))]) from error
+        raise _refusal(file, [syntax_error(file, str(error))]) from error
     values: dict[str, Any] = {}
     problems = []
-    lines = _lines(text)
+    lines = lines_of(text)
     for key, value in _flat(document):
         try:
             field, read = _schema(key)
             values[field] = read(value)
         except ValueError as error:
-            problems.append((lines.get(key, 0), f"{key}: {error}"))
+            problems.append((lines.get(tuple(key.split(".")), 0), f"{key}: {error}"))
     if problems:
-        raise _refusal(file, [_located(file, line, what) for line, what in sorted(problems)])
+        raise _refusal(file, [located(file, line, what) for line, what in sorted(problems)])
     return Config(**values)
 
 
@@ -127,7 +126,7 @@ def _size(value: object) -> int:
 
 def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise ValueError('must be a list of patterns, such as ["share/data/*"]')
+        raise ValueError('must be a list of texts, such as ["share/data/*"]')
     return tuple(_text(item) for item in value)
 
 
@@ -150,6 +149,7 @@ _Read = Callable[[object], object]
 KEYS: Mapping[str, tuple[str, _Read]] = {
     "prefix": ("prefix", _text),
     "jobs": ("jobs", _number(1)),
+    "recipes": ("recipes", _texts),
     "undo.keep": ("keep", _number(0)),
     "undo.bytes": ("keep_bytes", _size),
     "merge.on_conflict": ("on_conflict", _one_of(*POLICIES)),
@@ -182,32 +182,6 @@ def _flat(table: Mapping[str, object], above: str = "") -> Iterator[tuple[str, o
             yield from _flat(value, f"{name}.")
         else:
             yield above + name, value
-
-
-# -- where -------------------------------------------------------------------------------------------------------
-
-
-def _lines(text: str) -> dict[str, int]:
-    """The line on which each dotted key is first set, as far as the text shows it at the beginning of a line."""
-    found: dict[str, int] = {}
-    above = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        table, key = _TABLE.match(line), _KEY.match(line)
-        if table:
-            above = f"{table[1]}."
-            found.setdefault(table[1], number)
-        elif key:
-            found.setdefault(above + re.sub(r"\s", "", key[1]), number)
-    return found
-
-
-def _located(file: str, line: int, what: str) -> str:
-    return f"{file}:{line}: {what}" if line else f"{file}: {what}"
-
-
-def _syntax(file: str, message: str) -> str:
-    found = _SYNTAX.match(message)
-    return _located(file, int(found[2]), found[1]) if found else f"{file}: {message}"
 
 
 def _refusal(file: str, problems: list[str]) -> UsageError:
