@@ -22,6 +22,7 @@ from shipway.fs.lock import FileLock
 from shipway.model.lease import INTENT, LEASE
 from shipway.prefix import leases as module
 from shipway.prefix.leases import VARIABLE, Lease, Options, ancestors_of_process, clear_way, live, take
+from tests.prefix.strangers import open_place
 
 PROGRAM = Path(__file__).with_name("lease_process.py")
 SOURCE = Path(shipway.__file__).parent.parent
@@ -408,24 +409,23 @@ def as_another_user(group: int, action: Callable[[], None]) -> int:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_group_takes_leases_where_the_administrator_let_it_and_meets_those_of_root(tmp_path: Path) -> None:
+def test_a_group_takes_leases_where_the_administrator_let_it_and_meets_those_of_root() -> None:
     group = 54321
-    room = tmp_path / "leases"
-    room.mkdir()
-    for path in (tmp_path, *tmp_path.parents[:3]):
-        path.chmod(0o755)
-    assert as_another_user(group, lambda: take(str(room), ["x"]).release()) == 3
-    os.chown(room, 0, group)
-    room.chmod(0o2770)
-    (room / "mutex").unlink(missing_ok=True)
 
-    def use(held: Lease) -> None:
+    def use(room: Path, held: Lease) -> None:
         take(str(room), ["y"], Options(wait=0)).release()
         with pytest.raises(LockedError):
             clear_way(str(room), ["x"], wait=0)
 
-    with take(str(room), ["x"]) as lease:
-        assert as_another_user(group, lambda: use(lease)) == 0
+    with open_place() as place:
+        room = place / "leases"
+        room.mkdir()
+        assert as_another_user(group, lambda: take(str(room), ["x"]).release()) == 3
+        os.chown(room, 0, group)
+        room.chmod(0o2770)
+        (room / "mutex").unlink(missing_ok=True)
+        with take(str(room), ["x"]) as lease:
+            assert as_another_user(group, lambda: use(room, lease)) == 0
 
 
 def test_many_processes_at_once_never_move_what_is_leased_and_all_get_through(
