@@ -70,7 +70,7 @@ class Collection:
                 problems += error.details or [error.message]
         problems += [line for each in found for line in self._unknown(each)]
         problems += [
-            f"{' needs '.join(circle)}: a circle" for circle in circles({f.recipe.name: f.recipe for f in found})
+            f"{' needs '.join(circle)}: a circle" for circle in circles({f.recipe.name: needs(f.recipe) for f in found})
         ]
         return Linted(tuple(found), tuple(problems))
 
@@ -105,7 +105,7 @@ class Collection:
         return f"{', '.join(close)} is meant?" if close else f"looked into {where}; say where with --recipes DIR"
 
 
-def circles(recipes: Mapping[str, Recipe]) -> list[list[str]]:
+def circles(needs_of: Mapping[str, Sequence[str]]) -> list[list[str]]:
     """The dependencies that lead back to where they began, each told once, from its first name in the alphabet."""
     found: dict[frozenset[str], list[str]] = {}
     done: set[str] = set()
@@ -115,12 +115,12 @@ def circles(recipes: Mapping[str, Recipe]) -> list[list[str]]:
             circle = way[way.index(name) :]
             turn = circle.index(min(circle))
             found.setdefault(frozenset(circle), [*circle[turn:], *circle[:turn], circle[turn]])
-        elif name in recipes and name not in done:
-            for needed in needs(recipes[name]):
+        elif name in needs_of and name not in done:
+            for needed in needs_of[name]:
                 visit(needed, [*way, name])
             done.add(name)
 
-    for name in sorted(recipes):
+    for name in sorted(needs_of):
         visit(name, [])
     return list(found.values())
 
