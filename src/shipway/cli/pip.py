@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from shipway.cli.call import Call
+from shipway.cli.environment import interpreter_of, target_of
 from shipway.cli.options import as_command, pass_call
 from shipway.errors import UsageError
 
 if TYPE_CHECKING:
     from shipway.installing import Done, Environment
     from shipway.python.pip_arguments import Arguments
-    from shipway.python.target import Target
 
 
 @as_command("pip", allow_interspersed_args=False, ignore_unknown_options=True)
@@ -45,7 +44,7 @@ def command(call: Call, words: tuple[str, ...]) -> int | None:
     from shipway.python.target import checked
 
     arguments = parse(words[1:], words[0])
-    target = _target(call, arguments)
+    target = target_of(call, arguments)
     refuse_managed(target)
     checked(target)
     call.prefix, call.prefix_source = target.root, ""
@@ -100,70 +99,12 @@ def _name(word: str) -> str:
         raise UsageError(f"not a project's name: {word}") from error
 
 
-# -- which environment ---------------------------------------------------------------------------------------
-
-
-def _target(call: Call, arguments: Arguments) -> Target:
-    from shipway.python.target import of_directory, of_interpreter, of_prefix
-
-    python = arguments.python and _executable(arguments.python)
-    if arguments.directory:
-        return of_directory(python or _interpreter(call), arguments.directory)
-    if arguments.prefix:
-        return of_prefix(python or _interpreter(call), arguments.prefix)
-    if arguments.system:
-        return of_interpreter(_executable("python3"))
-    if python and call.prefix:
-        return of_prefix(python, call.prefix)
-    return of_interpreter(python or _interpreter(call, strict=True))
-
-
-def _executable(word: str) -> str:
-    """An interpreter by name, by path, or by the directory of its environment (as pip's --python)."""
-    for path in (f"{word}/bin/python", f"{word}/bin/python3"):
-        if os.path.isfile(path):
-            return os.path.abspath(path)
-    found = shutil.which(word)
-    if found is None:
-        raise UsageError(f"there is no interpreter {word}")
-    return os.path.abspath(found)
-
-
-def _interpreter(call: Call, *, strict: bool = False) -> str:
-    """That of the prefix, of VIRTUAL_ENV, or of the nearest .venv; unless `strict`, else the one on PATH."""
-    from shipway.python.interpreter import of_prefix
-
-    places: list[Callable[[], str]] = [lambda: call.prefix, lambda: os.environ.get("VIRTUAL_ENV", ""), _nearest_venv]
-    for place in places:
-        root = place()
-        found = of_prefix(os.path.abspath(root)) if root else None
-        if found:
-            return found
-        if root:
-            raise UsageError(
-                f"{root} has no Python of its own", hint="say which after the command: pip install -p EXE …"
-            )
-    if not strict:
-        return _executable("python3")
-    raise UsageError("there is no environment to install into", hint="make one: python3 -m venv .venv")
-
-
-def _nearest_venv() -> str:
-    directory = os.getcwd()
-    while not os.path.isfile(f"{directory}/.venv/pyvenv.cfg"):
-        above = os.path.dirname(directory)
-        if above == directory:
-            return ""
-        directory = above
-    return f"{directory}/.venv"
-
-
 def _pass_on(call: Call, words: Sequence[str]) -> int:
     from shipway.cli.child import run
     from shipway.python.resolver import pip
     from shipway.python.target import of_interpreter
 
-    return run((*pip(of_interpreter(_interpreter(call))), *words), dict(os.environ))
+    return run((*pip(of_interpreter(interpreter_of(call))), *words), dict(os.environ))
 
 
 # -- what came of it -----------------------------------------------------------------------------------------
