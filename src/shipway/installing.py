@@ -23,16 +23,20 @@ from shipway.fs.pool import run
 from shipway.fs.system import FileSystem
 from shipway.fs.tree import make_directories
 from shipway.model.planning import Policy
+from shipway.prefix.logs import keep_log
 from shipway.python.distributions import Distribution, installed, leftovers, normal
 from shipway.python.pip_arguments import Arguments
 from shipway.python.resolver import Chosen, fetch, resolve
 from shipway.python.target import Target
+from shipway.python.tools import ToolError
 from shipway.python.wheel import Wheel, unpack
 
 ATTEMPTS = 5
 """How often the environment may change between resolving and committing before the next attempt holds its lock throughout."""
 
 _PAUSE = 0.02
+_NAMED = 6
+"""Projects that a sentence names; the others it counts."""
 
 
 class Change(NamedTuple):
@@ -129,18 +133,21 @@ class Environment:
             last = attempt == ATTEMPTS
             with self._locked(last):
                 before = self.reconcile()
-                wanted = choose(before)
+                with self._logging():
+                    wanted = choose(before)
                 if arguments.dry_run or wanted == Wanted(()):
                     return self._done(_changes(wanted, before))
-                images = self._sealed(arguments, wanted.chosen)
+                with self._logging():
+                    images = self._sealed(arguments, wanted.chosen)
                 with self._locked(not last):
                     if self.installed() == before:
                         return self._commit(images, wanted, before)
         raise AssertionError("the last attempt holds the lock")
 
     def _resolved(self, arguments: Arguments, before: Projects) -> tuple[Chosen, ...]:
-        self.prefix.site.tell("phase", "resolving")
-        chosen = resolve(self.target, arguments, self._area("resolve"))
+        tell = self.prefix.site.tell
+        tell("step", "resolving")
+        chosen = resolve(self.target, arguments, self._area("resolve"), tell)
         if not self.target.isolated or arguments.reinstalls:
             return tuple(chosen)
         return tuple(each for each in chosen if not _is_there(each, before))
@@ -156,7 +163,8 @@ class Environment:
         new = [each for each in chosen if str(each) not in self._images]
         if new:
             self.prefix.site.tell("phase", f"fetching {len(new)} projects")
-            wheels = fetch(self.target, arguments, new, self._area("fetch"))
+            wheels = fetch(self.target, arguments, new, self._area("fetch"), self.prefix.site.tell)
+            self.prefix.site.tell("step", f"preparing {', '.join(each.name for each in new[:_NAMED])}{_more(len(new))}")
             for each, image in zip(new, self._images_of(wheels, compiled=arguments.compile), strict=True):
                 self._images[str(each)] = image
         return {normal(each.name): self._images[str(each)] for each in chosen}
@@ -189,6 +197,16 @@ class Environment:
     def _area(self, name: str) -> str:
         self._count += 1
         return self.prefix.staging(f"{name}-{self._count}")
+
+    @contextmanager
+    def _logging(self) -> Iterator[None]:
+        """Keep all that a program said that fails inside the block, and say where."""
+        try:
+            yield
+        except ToolError as error:
+            path = keep_log(self.prefix.site, "pip", "\n".join((*error.said, "")))
+            error.hint += f"; all of them: {path}" if path else ""
+            raise
 
     @contextmanager
     def _locked(self, wanted: bool) -> Iterator[None]:
@@ -245,4 +263,8 @@ def _is_seed(found: Distribution) -> bool:
 
 def _reason(changes: Iterable[Change]) -> str:
     words = [f"{c.name} {c.new}" if c.new else f"-{c.name}" for c in changes]
-    return "pip " + ", ".join(words[:6]) + (f" and {len(words) - 6} more" if len(words) > 6 else "")
+    return "pip " + ", ".join(words[:_NAMED]) + _more(len(words))
+
+
+def _more(count: int) -> str:
+    return f" and {count - _NAMED} more" if count > _NAMED else ""

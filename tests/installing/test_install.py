@@ -169,6 +169,6 @@ def test_what_does_not_resolve_is_told_in_pip_s_words(venv: Venv) -> None:
     venv.offer(Wheel("lonely", requires=("nobody-has-this",)))
     ran = venv.pip("install", "lonely")
     assert ran.code == 1
-    assert ran.err.startswith("error: pip could not resolve")
+    assert "error: pip could not resolve" in ran.err
     assert "nobody-has-this" in ran.err
     assert venv.projects() == []

@@ -8,11 +8,15 @@ from shipway.model.event import Event
 
 
 class Ear:
-    """A listener.  It remembers what the end of a command depends on: the commit that was made, what was recovered."""
+    """A listener.  It remembers what the end of a command depends on: the commit that was made, what was recovered.
+
+    `tells_steps`: whether a step is a line of its own where there is no line that moves.
+    """
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.tells_recovery: bool = True
+        self.tells_steps: bool = False
         self.committed: int = 0
         self.recovered: list[str] = []
 
@@ -22,6 +26,9 @@ class Ear:
         match event.kind:
             case "phase":
                 self.console.progress.show(f"{text} …")
+            case "step":
+                if not self.console.progress.show(f"{text} …") and self.tells_steps:
+                    self.console.say(text)
             case "waiting":
                 self.console.shout(text)
                 self.console.progress.show(f"{text} …")

@@ -49,6 +49,7 @@ def command(call: Call, words: tuple[str, ...]) -> int | None:
     checked(target)
     call.prefix, call.prefix_source = target.root, ""
     prepare(target)
+    call.ear.tells_steps = not call.json
     cache = directory_of()
     with call.open(call.options()._replace(cache=cache and f"{cache}/bytecode")) as prefix:
         _tell(call, ours[words[0]](call, Environment(prefix, target), arguments), dry_run=arguments.dry_run)
@@ -101,8 +102,8 @@ def _name(word: str) -> str:
 
 def _pass_on(call: Call, words: Sequence[str]) -> int:
     from shipway.cli.child import run
-    from shipway.python.resolver import pip
     from shipway.python.target import of_interpreter
+    from shipway.python.tools import pip
 
     return run((*pip(of_interpreter(interpreter_of(call))), *words), dict(os.environ))
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 class Event(NamedTuple):
     """Something that happened.  `kind` is one word; `text` a sentence for people; `data` for machines.
 
-    Kinds: "phase" (a step of the work begins), "waiting" (for a lock), "committed" (the transaction `number` stands, whatever
+    Kinds: "phase" (a part of the work begins), "step" (the same, worth a line where nothing moves), "waiting" (for a lock), "committed" (the transaction `number` stands, whatever
     happens now), "recovered", "unfinished" and "stuck" (somebody has to see to it), "note" (to be told).
     """
 

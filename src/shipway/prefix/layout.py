@@ -4,7 +4,7 @@ state.sqlite      the record                        images/NAME/tree/…   seale
 lock, queue       who may commit, who comes next    work/TOKEN/          a session's staging area
 leases/           what programs and builds hold     work/TOKEN.lock      held while the session lives
 lost+found/TX/    strays with no way back           undo/TX/             what a commit took out
-logs/             of builds
+logs/             of builds that failed
 """
 
 from __future__ import annotations
@@ -67,6 +67,11 @@ class Layout(NamedTuple):
     def lost(self) -> str:
         """Strays that have no way back."""
         return f"{self.state}/lost+found"
+
+    @property
+    def logs(self) -> str:
+        """What programs said that failed."""
+        return f"{self.state}/logs"
 
     def live(self, path: str) -> str:
         """A path of the prefix."""

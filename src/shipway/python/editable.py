@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from shipway.errors import ShipwayError
 from shipway.python.heard import SHOWN, heard
 from shipway.python.target import Target
+from shipway.python.tools import ToolError
 
 _LEGACY = {"requires": ["setuptools>=64"], "build-backend": "setuptools.build_meta:__legacy__"}
 
@@ -82,5 +83,6 @@ def _call(target: Target, directory: str, backend: _Backend, tools: str, hook: t
     environment = {**os.environ, "PYTHONPATH": tools, "PATH": f"{tools}/bin:{os.environ.get('PATH', '')}"}
     done = heard([target.python, "-c", _HOOK, question], environment, directory)
     if done.code:
-        raise ShipwayError(f"{directory} could not be built as editable", details=done.lines[-SHOWN:])
+        message = f"{directory} could not be built as editable"
+        raise ToolError(message, done.lines, done.lines[-SHOWN:], "the build backend's")
     return json.loads(done.stdout.rstrip().rpartition("\n")[2])

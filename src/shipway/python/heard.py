@@ -1,13 +1,22 @@
-"""Other programs, run to their end and heard out: pip, and the build backends of projects."""
+"""Other programs, run to their end and heard out: pip, uv, and the build backends of projects."""
 
 from __future__ import annotations
 
+import codecs
+import os
+import selectors
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, NamedTuple
 
 SHOWN = 12
 """Lines of what a program said last that an error shows."""
+
+_GRACE = 3.0  # seconds
+
+Listen = Callable[[str], None]
+"""Hears each line when it is said."""
 
 
 class Heard(NamedTuple):
@@ -23,16 +32,69 @@ class Heard(NamedTuple):
         return [line for line in (self.stdout + self.stderr).splitlines() if line.strip()]
 
 
-def heard(command: Sequence[str], environment: Mapping[str, str], directory: str | None = None) -> Heard:
+def deaf(line: str) -> None:
+    """Hear nothing."""
+
+
+def heard(
+    command: Sequence[str], environment: Mapping[str, str], directory: str | None = None, listen: Listen = deaf
+) -> Heard:
     """Run a program without a terminal.  Raises OSError if it cannot be started."""
-    done = subprocess.run(
+    with subprocess.Popen(
         command,
         cwd=directory,
         env=environment,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    return Heard(done.returncode, done.stdout, done.stderr)
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as program:
+        assert program.stdout and program.stderr
+        try:
+            said = _followed([program.stdout, program.stderr], listen)
+        except BaseException:
+            _end(program)
+            raise
+    return Heard(program.returncode, *said)
+
+
+def _end(program: subprocess.Popen[bytes]) -> None:
+    """End a program as Ctrl-C does, so that it takes its temporary files away; by force if that takes long."""
+    try:
+        program.send_signal(signal.SIGINT)
+        program.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        program.kill()
+
+
+def _followed(streams: Sequence[IO[bytes]], listen: Listen) -> list[str]:
+    """What comes through pipes until all are closed; in one thread, since who has more may not fork (`fs.pool`)."""
+    ears = {stream.fileno(): _Ear(listen) for stream in streams}
+    with selectors.DefaultSelector() as selector:
+        for descriptor in ears:
+            selector.register(descriptor, selectors.EVENT_READ)
+        while selector.get_map():
+            for key, _ in selector.select():
+                data = os.read(key.fd, 1 << 16)
+                ears[key.fd].hear(data)
+                if not data:
+                    selector.unregister(key.fd)
+    return ["".join(ear.text) for ear in ears.values()]
+
+
+class _Ear:
+    """Bytes become text, and whole lines are told."""
+
+    def __init__(self, listen: Listen) -> None:
+        self.text: list[str] = []
+        self._listen = listen
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._begun = ""
+
+    def hear(self, data: bytes) -> None:
+        text = self._decoder.decode(data, not data)
+        self.text.append(text)
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._listen(line)

@@ -6,10 +6,8 @@ fetches and builds.  Both run under the target's interpreter, with pip's own set
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -19,10 +17,11 @@ from shipway.fs.system import FileSystem
 from shipway.fs.tree import make_directories
 from shipway.python.distributions import normal
 from shipway.python.editable import build
-from shipway.python.heard import SHOWN, heard
 from shipway.python.pip_arguments import Arguments
 from shipway.python.requirement_files import building_options, finding_options
+from shipway.python.steps import Tell, silent
 from shipway.python.target import Target
+from shipway.python.tools import run_pip
 from shipway.python.wheel import Wheel
 
 
@@ -54,55 +53,51 @@ class Chosen(NamedTuple):
         return bool(told.get("dir_info", {}).get("editable"))
 
 
-def pip(target: Target) -> list[str]:
-    """How pip is run for a target: ours under its interpreter, else its own."""
-    if importlib.util.find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip", "--python", target.python]
-    return [target.python, "-m", "pip"]
-
-
-def resolve(target: Target, arguments: Arguments, area: str) -> list[Chosen]:
+def resolve(target: Target, arguments: Arguments, area: str, tell: Tell = silent) -> list[Chosen]:
     """What pip would install, dependencies and all.  Raises ShipwayError with pip's own words."""
     report = f"{area}/report.json"
     isolated = ["--ignore-installed"] if target.isolated else []
-    words = ["install", "--dry-run", "--quiet", "--report", report, *isolated]
-    _run(target, [*words, *arguments.resolving, *arguments.finding, *arguments.requirements], "resolve")
+    words = ["install", "--dry-run", "--report", report, *isolated, *arguments.resolving, *arguments.finding]
+    run_pip(target, [*words, *arguments.requirements], "resolve", tell)
     with open(report, encoding="utf-8") as file:
         document = json.load(file)
     return [_chosen(item) for item in document["install"]]
 
 
-def fetch(target: Target, arguments: Arguments, chosen: Sequence[Chosen], area: str) -> list[Wheel]:
+def fetch(
+    target: Target, arguments: Arguments, chosen: Sequence[Chosen], area: str, tell: Tell = silent
+) -> list[Wheel]:
     """A wheel for each project, downloaded or built, in the order given.  Raises ShipwayError with pip's own words."""
     paths = {normal(each.name): each.local_wheel for each in chosen if each.local_wheel}
     for each in chosen:
         if each.editable:
-            paths[normal(each.name)] = _built_editable(target, arguments, each, f"{area}/{normal(each.name)}")
+            paths[normal(each.name)] = _built_editable(target, arguments, each, f"{area}/{normal(each.name)}", tell)
     wanted = [each for each in chosen if normal(each.name) not in paths]
     if wanted:
-        paths |= _fetched(target, arguments, wanted, area)
+        paths |= _fetched(target, arguments, wanted, area, tell)
     missing = [each.name for each in chosen if normal(each.name) not in paths]
     if missing:
         raise ShipwayError(f"pip made no wheel of {', '.join(missing)}", hint="try `pip wheel` by itself")
     return [Wheel(paths[normal(c.name)], c.name, c.version, c.requested, c.direct_url) for c in chosen]
 
 
-def _fetched(target: Target, arguments: Arguments, wanted: Sequence[Chosen], area: str) -> dict[str, str]:
+def _fetched(target: Target, arguments: Arguments, wanted: Sequence[Chosen], area: str, tell: Tell) -> dict[str, str]:
     wheels, lists = f"{area}/wheels", f"{area}/chosen.txt"
     with open(lists, "w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in finding_options(arguments.requirements))
         building = building_options(arguments.requirements)
         file.writelines(f"{each.name} @ {_pinned(each)} {building.get(normal(each.name), '')}\n" for each in wanted)
-    words = ["wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, *_finding(arguments), "--requirement", lists]
-    _run(target, words, "fetch or build")
+    words = ["wheel", "--no-deps", "--wheel-dir", wheels, *_finding(arguments), "--requirement", lists]
+    run_pip(target, words, "fetch or build", tell)
     return {normal(name.partition("-")[0]): f"{wheels}/{name}" for name in os.listdir(wheels)}
 
 
-def _built_editable(target: Target, arguments: Arguments, chosen: Chosen, area: str) -> str:
+def _built_editable(target: Target, arguments: Arguments, chosen: Chosen, area: str, tell: Tell) -> str:
     def install(requirements: Sequence[str], place: str) -> None:
-        words = ["install", "--quiet", "--ignore-installed", "--upgrade", "--target", place]
-        _run(target, [*words, *_finding(arguments), *requirements], "install the build requirements of")
+        words = ["install", "--ignore-installed", "--upgrade", "--target", place, *_finding(arguments), *requirements]
+        run_pip(target, words, "install the build requirements of", silent)
 
+    tell("step", f"building {chosen.name}")
     make_directories(area, 0o755, FileSystem().mkdir)
     isolated = "--no-build-isolation" not in arguments.finding
     return build(target, chosen.directory, area, install if isolated else None)
@@ -133,21 +128,3 @@ def _chosen(item: Mapping[str, Any]) -> Chosen:
         bool(item.get("requested")),
         json.dumps(info) if item.get("is_direct") else "",
     )
-
-
-def _run(target: Target, words: Sequence[str], what: str) -> None:
-    environment = {
-        **os.environ,
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_NO_INPUT": "1",
-        "PIP_ROOT_USER_ACTION": "ignore",
-    }
-    environment.pop("PIP_REQUIRE_VIRTUALENV", None)
-    done = heard([*pip(target), *words], environment)
-    if done.code:
-        errors = [line.removeprefix("ERROR: ") for line in done.lines if line.startswith("ERROR:")]
-        raise ShipwayError(
-            f"pip could not {what} what was asked for",
-            details=errors or done.lines[-SHOWN:],
-            hint="nothing was changed; the words above are pip's",
-        )
