@@ -77,7 +77,7 @@ def command(call: Call, tree: str, **wanted: Unpack[Wanted]) -> int | None:
     policy = Policy(wanted["on_conflict"] or call.place.config.on_conflict)
     with call.open(_options(call, wanted)) as prefix:
         if wanted["dry_run"] or wanted["explain"]:
-            from shipway.cli.plan import show
+            from shipway.cli.merge_plan import show
 
             return show(call, prefix, *prefix.plan_merge(staged, policy), explain=wanted["explain"])
         before = prefix.site.database.installed().get(staged.identity)

@@ -4,7 +4,7 @@ state.sqlite      the record                        images/NAME/tree/…   seale
 lock, queue       who may commit, who comes next    work/TOKEN/          a session's staging area
 leases/           what programs and builds hold     work/TOKEN.lock      held while the session lives
 lost+found/TX/    strays with no way back           undo/TX/             what a commit took out
-logs/             of builds that failed
+logs/             of builds                     builds/              what images were built from
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ class Layout(NamedTuple):
     def images(self) -> str:
         """The store."""
         return f"{self.state}/images"
+
+    @property
+    def builds(self) -> str:
+        """What images were built from."""
+        return f"{self.state}/builds"
 
     @property
     def work(self) -> str:

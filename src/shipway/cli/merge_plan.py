@@ -1,4 +1,4 @@
-"""The plan of a dry run, for people and as JSON.  Not a command of its own."""
+"""The plan of a dry run of `merge`, for people and as JSON.  Not a command of its own."""
 
 from __future__ import annotations
 
