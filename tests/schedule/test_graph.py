@@ -9,7 +9,7 @@ import pytest
 
 from shipway.build.recipe import Recipe
 from shipway.build.recipe_file import Found
-from shipway.errors import UsageError
+from shipway.errors import ShipwayError, UsageError
 from shipway.schedule.graph import Choice, Graph, graph_of
 
 Needs = Mapping[str, Mapping[str, object]]
@@ -59,6 +59,13 @@ def test_what_is_asked_for_by_name_is_built_even_if_the_host_has_it() -> None:
 def test_a_host_s_package_is_never_built_by_us() -> None:
     found = graph(["a"], {"a": {"build": ["python3"]}, "python3": {"system": "host"}}, host=("python3",))
     assert (list(found.nodes), found.provided) == (["a"], {"python3": "seen"})
+
+
+def test_what_only_the_host_can_provide_is_asked_for_all_at_once() -> None:
+    needs: Needs = {"a": {"build": ["tcl", "perl"]}, "tcl": {"system": "host"}, "perl": {"system": "host"}}
+    with pytest.raises(ShipwayError, match="has to provide perl and tcl") as caught:
+        graph(["a"], needs, install_line=lambda recipes: f"apt install {len(list(recipes))}")
+    assert caught.value.hint == "apt install 2"
 
 
 def test_tests_bring_their_own_needs_only_if_they_are_to_run() -> None:

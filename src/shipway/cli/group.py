@@ -24,6 +24,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "pip": "Install, remove or sync Python projects; pip's own commands.",
     },
     "Build": {
+        "plan": "Say what would be built, and why.",
         "recipe": "Look at recipes, and check them.",
     },
     "Ask": {

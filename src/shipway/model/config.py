@@ -45,6 +45,7 @@ class Config(NamedTuple):
     one of POLICIES, `link` of LINK_MODES, `copied` patterns (fnmatch) of paths that are never linked.  `python` is an
     interpreter, "none", or "" for the prefix's own.  `group` is a name or a number, "" for none; `umask` None for that
     of the process.  `recipes` are directories, relative to the file.
+    `system` names packages that the host is to provide, or holds "auto".
     """
 
     prefix: str = ""
@@ -58,6 +59,7 @@ class Config(NamedTuple):
     group: str = ""
     umask: int | None = None
     recipes: tuple[str, ...] = ()
+    system: tuple[str, ...] = ()
 
 
 def parse(text: str, file: str) -> Config:
@@ -150,6 +152,7 @@ KEYS: Mapping[str, tuple[str, _Read]] = {
     "prefix": ("prefix", _text),
     "jobs": ("jobs", _number(1)),
     "recipes": ("recipes", _texts),
+    "system.use": ("system", _texts),
     "undo.keep": ("keep", _number(0)),
     "undo.bytes": ("keep_bytes", _size),
     "merge.on_conflict": ("on_conflict", _one_of(*POLICIES)),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from shipway.build.collection import circles
 from shipway.build.recipe import Recipe
 from shipway.build.recipe_file import Found
-from shipway.errors import UsageError
+from shipway.errors import ShipwayError, UsageError
 
 ALWAYS = ("build", "run", "order_only")
 """The classes of dependencies that a build waits for."""
@@ -46,18 +46,20 @@ class Graph(NamedTuple):
 class Choice(NamedTuple):
     """What shapes a graph.
 
-    `find` gives a recipe by name or identity; `provided` says how the host provides it, "" if it does not; `checked` are
+    `find` gives a recipe by name or identity; `provided` says how the host provides it, "" if it does not; `install_line` is
+    what a person types to have the host provide more; `checked` are
     the packages whose tests are to run, None for all; `installed` the names that are installed.
     """
 
     find: Callable[[str], Found]
     provided: Callable[[Recipe], str]
+    install_line: Callable[[Iterable[Recipe]], str] = lambda recipes: ""
     checked: Names[str] | None = frozenset()
     installed: Names[str] = frozenset()
 
 
 def graph_of(wanted: Iterable[str], choice: Choice) -> Graph:
-    """The graph below some names.  Raises UsageError: for a name without recipe, for circles, for what only the host could provide."""
+    """The graph below some names.  Raises UsageError for a name without recipe and for circles."""
     asked = [choice.find(word).recipe.name for word in wanted]
     provided: dict[str, str] = {}
     nodes: dict[str, Node] = {}
@@ -73,7 +75,16 @@ def graph_of(wanted: Iterable[str], choice: Choice) -> Graph:
             continue
         nodes[name] = _node(found, choice)
         open_names += nodes[name].needs
+    _refuse_missing([node.recipe for node in nodes.values() if node.recipe.build.system == "host"], choice)
     return Graph(_sorted(_without(nodes, provided)), provided)
+
+
+def _refuse_missing(missing: Sequence[Recipe], choice: Choice) -> None:
+    """What only the host can provide, and does not."""
+    if missing:
+        line = choice.install_line(missing)
+        names = " and ".join(sorted(recipe.name for recipe in missing))
+        raise ShipwayError(f"the host has to provide {names}, and does not", hint=line or "install it there")
 
 
 def _node(found: Found, choice: Choice) -> Node:

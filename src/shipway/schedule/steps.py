@@ -63,7 +63,8 @@ def step_of(name: str, graph: Graph, standing: Standing, built: Names[str] = ())
     there = standing.installed.get(recipe.purl)
     version = there.version if there else ""
     why = list(_reasons(node, there, graph, standing))
-    why += [f"{need} is built before it" for need in node.counts if need in built]
+    if there is not None:
+        why += [f"{need} is built before it" for need in node.counts if need in built]
     return Step(name, version, recipe.version, Deed.BUILD if why else Deed.KEEP, tuple(why))
 
 

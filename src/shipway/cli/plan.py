@@ -1,0 +1,105 @@
+"""`shipway plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Names
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+import click
+
+from shipway.cli.call import Call
+from shipway.cli.options import as_command, pass_call
+from shipway.cli.recipe import collection, with_recipes
+from shipway.errors import UsageError
+
+if TYPE_CHECKING:
+    from shipway.build.collection import Collection
+    from shipway.build.host import Host
+    from shipway.build.recipe import Recipe
+    from shipway.schedule.graph import Choice, Graph
+    from shipway.schedule.steps import Step
+
+AUTO = "auto"
+
+
+class Wanted(TypedDict):
+    """What was said on the command line."""
+
+    all_of_them: bool
+    rebuild: bool
+    check: bool
+    system: tuple[str, ...]
+
+
+@as_command("plan")
+@click.argument("names", metavar="[NAME…]", nargs=-1)
+@click.option("--all", "all_of_them", is_flag=True, help="All recipes, but for experimental ones.")
+@click.option("--rebuild", is_flag=True, help="Build what is named, whatever is installed.")
+@click.option("--check", is_flag=True, help="With the tests of what is built, and what these need.")
+@click.option(
+    "--system",
+    multiple=True,
+    metavar="NAME|auto",
+    help="Take NAME from the host if it has it; auto: whatever it has.  May be repeated.",
+)
+@with_recipes
+@pass_call
+def command(call: Call, names: tuple[str, ...], recipes: tuple[str, ...], **wanted: Unpack[Wanted]) -> None:
+    """Say what `install` would build, why, and what the host provides.  Nothing is changed."""
+    from shipway.build.host import here
+    from shipway.schedule.graph import graph_of
+    from shipway.schedule.standing import standing_of
+    from shipway.schedule.steps import steps_of
+
+    known, host = collection(call, recipes), here()
+    asked = _asked(known, names, all_of_them=wanted["all_of_them"])
+    system = wanted["system"] or call.place.config.system
+    graph = graph_of(asked, _choice(call, known, host, system, check=wanted["check"]))
+    with call.look() as site:
+        steps = steps_of(graph, standing_of(site, graph, "", asked if wanted["rebuild"] else ()))
+    _tell(call, steps, host.to_install(_from_host_instead(graph, steps)))
+
+
+def _asked(known: Collection, names: tuple[str, ...], *, all_of_them: bool) -> list[str]:
+    if bool(names) == all_of_them:
+        raise UsageError("name packages, or say --all")
+    if all_of_them:
+        return [f.recipe.name for f in known.all() if not f.recipe.experimental and f.recipe.build.system != "host"]
+    return [known.find(name).recipe.name for name in names]
+
+
+def _choice(call: Call, known: Collection, host: Host, system: Names[str], *, check: bool) -> Choice:
+    from shipway.schedule.graph import Choice
+
+    taken = {known.find(name).recipe.name for name in system if name != AUTO}
+
+    def provided(recipe: Recipe) -> str:
+        asked = AUTO in system or recipe.name in taken or recipe.build.system == "host"
+        return host.provides(recipe) if asked else ""
+
+    with call.look() as site:
+        installed = {package.name for package in site.database.installed().values()}
+    return Choice(known.find, provided, host.to_install, None if check else frozenset(), installed)
+
+
+def _from_host_instead(graph: Graph, steps: list[Step]) -> list[Recipe]:
+    """What is to be built although the host might have it."""
+    from shipway.schedule.steps import Deed
+
+    return [graph.nodes[step.name].recipe for step in steps if step.deed is Deed.BUILD]
+
+
+def _tell(call: Call, steps: list[Step], line: str) -> None:
+    from shipway.cli.text import columns, plural
+    from shipway.schedule.steps import Deed
+
+    if call.json:
+        rows = [{**step._asdict(), "deed": step.deed.value, "reasons": list(step.reasons)} for step in steps]
+        call.console.document({"steps": rows, "install_line": line})
+        return
+    shown = [step for step in steps if step.deed is not Deed.KEEP or call.verbose]
+    call.console.answer(*columns([(s.deed.value, s.name, s.new, "; ".join(s.reasons)) for s in shown]))
+    count = sum(step.deed is Deed.BUILD for step in steps)
+    call.console.say(f"{plural(count, 'package')} to build, {plural(len(steps) - count, 'package')} there")
+    if line:
+        call.console.say(f"to take more from the host: {line}, then --system auto")
