@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from shipway.api import Image, Prefix, Staged
@@ -21,6 +25,7 @@ from shipway.python.distributions import Distribution
 from shipway.python.remains import Remains, remains
 from shipway.python.target import Target
 
+_PYPI = "pkg:pypi/"
 _WITNESSES = ("RECORD", "METADATA")
 """Files of a dist-info that anybody who installs writes anew; the first that we have says whose it is."""
 
@@ -33,47 +38,99 @@ class Adopted(NamedTuple):
     damage: tuple[str, ...]
 
 
+class Taken(NamedTuple):
+    """What came of `shipway adopt`: the projects, and of which transactions (0: none, nothing to do or a dry run).
+
+    `incurable` says, of a project by name, what only a new installation mends; `refused` why a project could not be had.
+    """
+
+    adopted: tuple[Adopted, ...]
+    number: int = 0
+    healed: int = 0
+    incurable: Mapping[str, Sequence[str]] = MappingProxyType({})
+    refused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 class Adopter:
-    """Takes projects of one environment over: a transaction that changes no file."""
+    """Takes projects of one environment over: a transaction that changes no file.
+
+    `number` is that of the last transaction, 0 before the first.
+    """
 
     def __init__(self, prefix: Prefix, target: Target) -> None:
         self.prefix = prefix
         self.target = target
+        self.number = 0
         self._count = 0
+        self._found: dict[str, Remains] = {}
 
-    def adopt(self, coming: Mapping[str, Manifest | None]) -> list[Adopted]:
+    def adopt(self, coming: Mapping[str, Manifest | None], *, over: bool = False) -> list[Adopted]:
         """Take over those of these projects that are there and not ours; what is to come in their place may be given.
 
-        All that a name has is taken, a second `dist-info` and what pip left under a tilde too.
+        All that a name has is taken, a second `dist-info` and what pip left under a tilde too.  Raises ShipwayError if nobody knows
+        what belongs to one of them; with `over` such a one is left alone.
         """
-        found = {key: self._remains(key, new) for key, new in coming.items() if key not in ours(self.prefix)}
-        there = {key: each for key, each in found.items() if each is not None}
-        if not there:
+        there = self.found(coming)
+        refused = [f"{key} {each.version} {each.refusal}" for key, each in there.items() if each.refusal]
+        if refused and not over:
+            raise _unaccounted(refused)
+        self._found = {key: each for key, each in there.items() if not each.refusal}
+        if not self._found:
             return []
         others = self._files_of_others()
-        images = [self._sealed(key, each, others) for key, each in there.items()]
+        images = [self._sealed(key, each, others) for key, each in self._found.items()]
         targets: dict[str, Installed | None] = {i.package.identity: i.package for i in images}
         names = " ".join(f"{i.package.name} {i.package.version}" for i in images)
-        past = Past(foreign=_shared(self.target.root, [i.manifest for i in images]))
-        self.prefix.run(Intent(targets, Policy.OVERWRITE, past=past), f"adopt {names}")
-        return [Adopted(key, each.version, each.damage) for key, each in there.items()]
+        past = Past(foreign=_shared(self.target, [i.manifest for i in images]))
+        self.number = self.prefix.run(Intent(targets, Policy.OVERWRITE, past=past), f"adopt {names}").number
+        return [Adopted(key, each.version, each.damage) for key, each in self._found.items()]
+
+    def found(self, coming: Mapping[str, Manifest | None]) -> dict[str, Remains]:
+        """What there is of these projects, as far as it is not ours."""
+        known = ours(self.prefix)
+        found = {key: self._remains(key, new) for key, new in coming.items() if key not in known}
+        return {key: each for key, each in found.items() if each is not None}
+
+    def heal(self) -> int:
+        """Mend what was damaged of the projects adopted last; returns the transaction's number, 0 if there was nothing to mend.
+
+        What is left of broken installations goes, of several `dist-info` the one stays that tells what lies there, and a missing RECORD
+        is written.
+        """
+        sick = {key: each for key, each in self._found.items() if each.curable}
+        if not sick:
+            return 0
+        others = self._files_of_others(but=sick)
+        transaction = self.prefix.transaction(f"heal {' '.join(sick)}", Policy.OVERWRITE)
+        for key, each in sick.items():
+            files = tuple(path for path in each.files if path not in each.stale)
+            if files:
+                transaction.install(self._sealed(key, each._replace(files=files, directories=()), others, each.record))
+            else:
+                transaction.remove(f"pkg:pypi/{key}")
+        return transaction.commit().number
 
     def _remains(self, key: str, new: Manifest | None) -> Remains | None:
         return remains(self.target, key, [path for path, _ in new.files()] if new else ())
 
-    def _sealed(self, key: str, found: Remains, others: set[str]) -> Image:
-        """An image of what lies on disk."""
+    def _sealed(self, key: str, found: Remains, others: set[str], record: str = "") -> Image:
+        """An image of what lies on disk, with a RECORD of it if one is to be written."""
         self._count += 1
         root, fs, stage = self.target.root, self.prefix.site.fs, self.prefix.staging(f"adopt-{self._count}")
         for path in ("", *found.directories):
             make_directories(f"{stage}{join(root, path)}", 0o755, fs.mkdir)
-        for path in found.files:
-            if path not in others:
-                self._copy(f"{root}/{path}", f"{stage}{root}/{path}")
+        files = [path for path in found.files if path not in others]
+        for path in files:
+            self._copy(f"{root}/{path}", f"{stage}{root}/{path}")
+        if record:
+            make_directories(os.path.dirname(f"{stage}{root}/{record}"), 0o755, fs.mkdir)
+            fs.write_file(f"{stage}{root}/{record}", _record_of(f"{stage}{root}", record, files), 0o644)
         return self.prefix.seal_staged(staged(stage, key, found.version), Policy.OVERWRITE)
 
-    def _files_of_others(self) -> set[str]:
-        return {path for p in self.prefix.packages() for path, _ in self.prefix.files(p.package.identity)}
+    def _files_of_others(self, but: Container[str] = ()) -> set[str]:
+        others = [i for i in (p.package.identity for p in self.prefix.packages()) if i.removeprefix(_PYPI) not in but]
+        return {path for identity in others for path, _ in self.prefix.files(identity)}
 
     def _copy(self, source: str, target: str) -> None:
         fs, found = self.prefix.site.fs, look(source)
@@ -87,6 +144,31 @@ class Adopter:
             fs.copy_file(source, target, found.mode, found.mtime)
 
 
+def _unaccounted(refused: Sequence[str]) -> ShipwayError:
+    return ShipwayError(
+        "what nobody has a list of can be neither replaced nor removed; nothing was changed",
+        details=refused,
+        hint="remove it by what installed it, or install over it: --ignore-installed --on-conflict overwrite",
+    )
+
+
+def _record_of(root: str, record: str, files: Iterable[str]) -> bytes:
+    """A RECORD of files below a root, as the packaging specification has it; bytecode need not be in it."""
+    place = os.path.dirname(os.path.dirname(record))
+    rows = [(path, *_hashed(f"{root}/{path}")) for path in files if not is_derived(path)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows((os.path.relpath(path, place), digest, size) for path, digest, size in (*rows, (record, "", "")))
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _hashed(path: str) -> tuple[str, str]:
+    if os.path.islink(path):
+        return "", ""
+    digest = base64.urlsafe_b64encode(bytes.fromhex(hash_file(path))).rstrip(b"=").decode()
+    return f"sha256={digest}", str(os.stat(path).st_size)
+
+
 def staged(stage: str, key: str, version: str, python: str = "") -> Staged:
     """A staged tree of a project, below its final path."""
     return Staged(stage, identity_of(f"pkg:pypi/{key}"), key, version, move=True, destdir=True, python=python)
@@ -95,7 +177,7 @@ def staged(stage: str, key: str, version: str, python: str = "") -> Staged:
 def ours(prefix: Prefix) -> dict[str, Installed]:
     """The projects that are recorded as ours, by their compared names."""
     found = [p.package for p in prefix.packages()]
-    return {p.identity.removeprefix("pkg:pypi/"): p for p in found if p.identity.startswith("pkg:pypi/")}
+    return {p.identity.removeprefix(_PYPI): p for p in found if p.identity.startswith(_PYPI)}
 
 
 def what_became_of(prefix: Prefix, there: Mapping[str, Distribution]) -> dict[str, str]:
@@ -135,8 +217,9 @@ def _is_as_recorded(prefix: Prefix, package: Installed, found: Distribution) -> 
         return False
 
 
-def _shared(root: str, manifests: Sequence[Manifest]) -> dict[str, str]:
+def _shared(target: Target, manifests: Sequence[Manifest]) -> dict[str, str]:
     """The directories of these that are not theirs alone, with their modes: they were there before, and will stay."""
+    root = target.root
     listings: dict[str, set[str]] = {}
     for manifest in manifests:
         for path, directory in manifest.directories.items():
@@ -145,13 +228,15 @@ def _shared(root: str, manifests: Sequence[Manifest]) -> dict[str, str]:
     for path in sorted(listings, reverse=True):
         found = look(f"{root}/{path}")
         below = {join(path, name) for name in listings[path]}
-        if path and found and (below & shared.keys() or _holds_more(f"{root}/{path}", listings[path])):
+        if path and found and (below & shared.keys() or _holds_more(target, path, listings[path])):
             shared[path] = f"{found.mode:o}"
     return shared
 
 
-def _holds_more(directory: str, names: set[str]) -> bool:
-    return any(
+def _holds_more(target: Target, path: str, names: set[str]) -> bool:
+    """Whether a directory is one that an environment has anyway, or holds more than these."""
+    directory = f"{target.root}/{path}"
+    return directory in {os.path.realpath(place) for place in target.paths.values()} or any(
         name not in names and not is_cache_directory(name) and not is_derived(f"{directory}/{name}")
         for name in os.listdir(directory)
     )

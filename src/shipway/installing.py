@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
-from shipway.adopting import Adopted, Adopter, staged, what_became_of
+from shipway.adopting import Adopted, Adopter, Taken, ours, staged, what_became_of
 from shipway.api import Image, Outcome, Prefix
 from shipway.errors import ShipwayError
 from shipway.fs.lock import FileLock
@@ -24,8 +24,9 @@ from shipway.fs.system import FileSystem
 from shipway.fs.tree import make_directories
 from shipway.model.planning import Policy
 from shipway.prefix.logs import keep_log
-from shipway.python.distributions import Distribution, installed, leftovers, normal
+from shipway.python.distributions import Distribution, installed, leftovers, normal, remnants
 from shipway.python.pip_arguments import Arguments
+from shipway.python.remains import Remains, incurable
 from shipway.python.resolver import Chosen, fetch, resolve
 from shipway.python.target import Target
 from shipway.python.tools import ToolError
@@ -77,6 +78,7 @@ class Environment:
         self._images: dict[str, Image] = {}
         self._notes: list[str] = []
         self._policy = Policy.FAIL
+        self._over = False
         self._count = 0
 
     # -- what is asked for -----------------------------------------------------------------------------------
@@ -84,6 +86,7 @@ class Environment:
     def install(self, arguments: Arguments) -> Done:
         """Install what pip resolves.  Raises ShipwayError, ConflictError or LockedError, nothing changed."""
         self._policy = Policy(arguments.on_conflict)
+        self._over = bool({"-I", "--ignore-installed"} & set(arguments.resolving))
         return self._brought(arguments, lambda before: Wanted(self._resolved(arguments, before)))
 
     def uninstall(self, names: Sequence[str], *, dry_run: bool = False) -> Done:
@@ -102,6 +105,32 @@ class Environment:
         self._policy = Policy(arguments.on_conflict)
         exact = arguments._replace(resolving=("--no-deps", "--ignore-installed", *arguments.resolving))
         return self._brought(exact, lambda before: self._listed(exact, before))
+
+    def adopt(self, names: Sequence[str] = (), *, dry_run: bool = False) -> Taken:
+        """Take over what others installed: these projects, or all of them; and heal what is damaged.
+
+        Raises ShipwayError, nothing changed, if one that is named is not there, or nobody knows what belongs to it.
+        """
+        with self._locked(True):
+            there, mine = self.reconcile(), ours(self.prefix)
+            wanted = list(dict.fromkeys(map(normal, names))) or sorted({*there, *remnants(self.target)} - mine.keys())
+            self._notes += [f"{key} {mine[key].version} is taken over already" for key in wanted if key in mine]
+            found = self._adopter.found(dict.fromkeys(wanted))
+            absent = [key for key in wanted if key not in found and key not in mine]
+            if absent and names:
+                raise ShipwayError(f"{', '.join(absent)} is not installed in {self.target.root}")
+            refused = {key: why for key, why in ((key, _why_not(key, each)) for key, each in found.items()) if why}
+            if refused and names:
+                raise ShipwayError("not all can be taken over; nothing was changed", details=tuple(refused.values()))
+            sound = {key: each for key, each in found.items() if key not in refused}
+            sick = {key: ailing for key in sound if key in there and (ailing := incurable(there[key]))}
+            told = Taken((), incurable=sick, refused=tuple(refused.values()), notes=tuple(self._notes))
+            if dry_run:
+                return told._replace(
+                    adopted=tuple(Adopted(key, each.version, each.damage) for key, each in sound.items())
+                )
+            taken = tuple(self._adopter.adopt(dict.fromkeys(sound)))
+            return told._replace(adopted=taken, number=self._adopter.number, healed=self._adopter.heal())
 
     # -- what is there ---------------------------------------------------------------------------------------
 
@@ -181,7 +210,7 @@ class Environment:
 
     def _commit(self, images: dict[str, Image], wanted: Wanted, before: Projects) -> Done:
         coming = {key: image.manifest for key, image in images.items()}
-        self._adopted += self._adopter.adopt({**coming, **dict.fromkeys(wanted.going)})
+        self._adopted += self._adopter.adopt({**coming, **dict.fromkeys(wanted.going)}, over=self._over)
         changes = _changes(wanted, before)
         with self.prefix.transaction(_reason(changes), self._policy) as transaction:
             for image in images.values():
@@ -241,6 +270,14 @@ def refuse_managed(target: Target) -> None:
 def _unpacked(target: Target, work: tuple[Wheel, str]) -> tuple[Wheel, str]:
     unpack(work[0], target, work[1])
     return work
+
+
+def _why_not(key: str, found: Remains) -> str:
+    """Why a project is not taken over when nothing comes in its place, or ""."""
+    why = found.refusal
+    if found.blank:
+        why = f"has lost its metadata; install it again: shipway pip install --force-reinstall {key}"
+    return f"{key} {found.version} {why}" if why else ""
 
 
 def _is_there(chosen: Chosen, before: Projects) -> bool:

@@ -21,6 +21,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "redo": "Take the last undo back.",
         "repair": "Put back what is missing or was changed.",
         "detach": "Forget packages, and keep their files.",
+        "adopt": "Take over what pip or uv installed, and heal it.",
         "pip": "Install, remove or sync Python projects; pip's own commands.",
     },
     "Build": {

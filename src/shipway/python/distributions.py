@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import csv
 import os
-import re
-from collections.abc import Iterator
 from typing import NamedTuple
 
+from shipway.python.legacy import legacy
+from shipway.python.metadata import normal, stated, text_of
 from shipway.python.target import Target
+
+__all__ = ["Distribution", "installed", "leftovers", "normal", "remnants"]
 
 
 class Distribution(NamedTuple):
     """One project as its directory of metadata tells it.
 
-    `info` is that directory.  `files` are absolute paths from its RECORD (bytecode included), None where it has none
-    that can be read: then nobody knows what belongs to it.
+    `info` is that directory (of old, also a file).  `files` are absolute paths from its RECORD (bytecode included), None where it has
+    none that can be read: then nobody knows what belongs to it.  `refusal` says why it can be neither replaced nor removed, or "".
     """
 
     name: str
@@ -26,6 +28,7 @@ class Distribution(NamedTuple):
     info: str
     installer: str
     files: tuple[str, ...] | None
+    refusal: str = ""
 
     @property
     def key(self) -> str:
@@ -33,15 +36,14 @@ class Distribution(NamedTuple):
         return normal(self.name)
 
 
-def normal(name: str) -> str:
-    """A project's name as names are compared (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def installed(target: Target) -> list[Distribution]:
-    """Every project in a target, by name; two of one name where an installation was broken off."""
+    """Every project in a target, by name; two of one name where an installation was broken off, those of old tools first."""
     found = [_read(f"{place}/{name}") for place in target.libraries for name in _infos(place)]
-    return sorted(found, key=lambda each: (each.key, each.info))
+    old = [
+        Distribution(each.name, each.version, each.info, "", each.files, each.refusal)
+        for place in target.libraries for each in legacy(place, target.paths["scripts"])
+    ]  # fmt: skip
+    return sorted(found + old, key=lambda each: (each.key, each.info.endswith(".dist-info"), each.info))
 
 
 def leftovers(target: Target) -> list[str]:
@@ -52,6 +54,12 @@ def leftovers(target: Target) -> list[str]:
     ]  # fmt: skip
 
 
+def remnants(target: Target) -> set[str]:
+    """The projects, by compared name, of whose metadata pip left something under a tilde."""
+    texts = [text_of(f"{path}/METADATA") for path in leftovers(target) if path.endswith(".dist-info")]
+    return {normal(found["name"]) for found in map(stated, texts) if "name" in found}
+
+
 def _infos(place: str) -> list[str]:
     if not os.path.isdir(place):
         return []
@@ -60,37 +68,20 @@ def _infos(place: str) -> list[str]:
 
 def _read(info: str) -> Distribution:
     name, _, version = os.path.basename(info).removesuffix(".dist-info").partition("-")
-    stated = dict(_headers(info))
+    about = stated(text_of(f"{info}/METADATA"))
     return Distribution(
-        stated.get("name", name),
-        stated.get("version", version),
+        about.get("name", name),
+        about.get("version", version),
         info,
-        _text(f"{info}/INSTALLER").strip(),
+        text_of(f"{info}/INSTALLER").strip(),
         _record(info),
     )
 
 
-def _headers(info: str) -> Iterator[tuple[str, str]]:
-    for line in _text(f"{info}/METADATA").splitlines():
-        if not line:
-            return
-        name, colon, value = line.partition(":")
-        if colon and name.lower() in ("name", "version"):
-            yield name.lower(), value.strip()
-
-
 def _record(info: str) -> tuple[str, ...] | None:
-    text = _text(f"{info}/RECORD")
+    text = text_of(f"{info}/RECORD")
     if not text:
         return None
     parent = os.path.dirname(info)
     rows = csv.reader(text.splitlines())
     return tuple(os.path.normpath(os.path.join(parent, row[0])) for row in rows if row and row[0])
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
