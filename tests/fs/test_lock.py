@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from shipway.errors import LockedError, ShipwayError
-from shipway.fs.lock import FileLock, Waiting, holders, is_locked
+from shipway.fs.lock import FileLock, Terms, Waiting, holders, is_locked, poll, range_holders
+from shipway.fs.process import describe
 from tests.fs.apart import Apart, child, end, fork
 
 Put = Callable[..., str]
@@ -325,3 +328,89 @@ def test_only_one_at_a_time_gets_in(path: str, put: Put) -> None:
     with child(count) as (_, a), child(count) as (_, b), child(count) as (_, c):
         assert [a(), b(), c()] == ["done"] * 3
     assert counter.read_text() == str(3 * rounds)
+
+
+# -- locks of fcntl(2) on parts of a file ------------------------------------------------------------------------------
+
+
+@contextmanager
+def part_held(path: str, how: int, start: int, length: int, command: int = fcntl.F_SETLK) -> Iterator[int]:
+    """A child that holds some bytes: its pid.  `how` is F_RDLCK or F_WRLCK."""
+
+    def hold(say: Say) -> None:
+        wanted = struct.pack("hhqqi4x", how, os.SEEK_SET, start, length, 0)
+        fcntl.fcntl(os.open(path, os.O_RDWR), command, wanted)
+        say("held")
+        signal.pause()
+
+    with child(hold) as (pid, said):
+        assert said() == "held"
+        yield pid
+
+
+def pids(path: str, first: int, last: int, *, alone: bool = False) -> list[int]:
+    return [holder.pid for holder in range_holders(path, first, last, alone=alone)]
+
+
+def test_who_holds_a_part_of_a_file_is_found_by_the_part(put: Put) -> None:
+    path = put("file", "content")
+    with part_held(path, fcntl.F_RDLCK, 10, 5) as reader, part_held(path, fcntl.F_WRLCK, 100, 0) as writer:
+        assert pids(path, 0, 9) == pids(path, 15, 99) == []
+        assert pids(path, 0, 10) == pids(path, 14, 20) == [reader]
+        assert pids(path, 1 << 40, 1 << 41) == [writer]
+        assert pids(path, 0, 100) == sorted([reader, writer])
+        assert pids(path, 0, 100, alone=True) == [writer]
+
+
+def test_who_asks_is_no_holder_and_keeps_what_it_holds(put: Put, apart: Apart) -> None:
+    path = put("file", "content")
+    with open(path, "r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        assert pids(path, 0, 10) == []
+        mine = os.getpid()
+        assert apart(lambda: pids(path, 0, 10)) == [mine]
+
+
+def test_a_lock_of_an_open_description_is_found_among_descriptors(put: Put) -> None:
+    path = put("file", "content")
+    with part_held(path, fcntl.F_RDLCK, 0, 10, fcntl.F_OFD_SETLK) as pid:
+        assert pids(path, 0, 10) == [pid]
+
+
+def test_another_user_s_lock_on_a_part_is_named(put: Put, apart: Apart) -> None:
+    path = put("file", "content")
+    with part_held(path, fcntl.F_RDLCK, 0, 10) as pid:
+        assert apart.as_nobody(lambda: pids(path, 0, 10)) == [pid]
+
+
+def test_holders_are_found_on_an_overlay_where_stat_tells_another_inode(area: str, apart: Apart) -> None:
+    """In a lower layer of another file system the kernel's own numbers are not those of stat(2)."""
+    for name in ("lower", "upper"):
+        os.mkdir(f"{area}/{name}")
+    there, options = f"{area}/there", f"lowerdir={area}/lower,upperdir={area}/upper,workdir={area}/work"
+
+    def found() -> tuple[list[int], list[int], list[int]]:
+        with open(f"{there}/file", "rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH, 10)
+            fcntl.flock(file, fcntl.LOCK_SH)
+            seen = Apart()(lambda: (pids(f"{there}/file", 0, 10), [h.pid for h in holders(f"{there}/file")]))
+        return (*seen, [os.getpid()])
+
+    mounts = [
+        ["mount", "-t", "tmpfs", "tmpfs", f"{area}/lower"],
+        ["sh", "-c", f"echo content > {area}/lower/file; mkdir {area}/work {there}"],
+        ["mount", "-t", "overlay", "overlay", "-o", options, there],
+    ]
+    by_range, by_flock, mine = apart.under_mounts(mounts, found)
+    assert by_range == mine
+    assert by_flock[:1] == mine
+
+
+def test_polling_tells_once_and_names_who_is_in_the_way_when_the_time_is_over() -> None:
+    told: list[Waiting] = []
+    us = [describe(os.getpid())]
+    with pytest.raises(LockedError, match=f"^it is locked by process {os.getpid()} "):
+        poll(lambda: False, Terms("it", 1.2, told.append), lambda: us, 0.01)
+    assert [(waiting.what, waiting.holders) for waiting in told] == [("it", tuple(us))]
+    answers = iter([False, True])
+    poll(lambda: next(answers), Terms("it", 0.0), list, 0.01)

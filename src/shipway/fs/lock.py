@@ -1,4 +1,4 @@
-"""Locks that the kernel holds for living processes: flock(2), and nothing else.
+"""Locks that the kernel holds for living processes: flock(2), and waiting for locks that others take.
 
 A lock belongs to an open file description, not to a process: forked children share it, and it ends
 when the last of them is gone or when one of them unlocks it.  So a killed holder never leaves one
@@ -23,11 +23,13 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from shipway.errors import LockedError, ShipwayError
-from shipway.fs.process import Holder, holders
+from shipway.fs.process import Holder, holders, range_holders
 
-__all__ = ["FileLock", "Holder", "Waiting", "holders", "is_locked"]
+__all__ = ["FileLock", "Holder", "Terms", "Waiting", "holders", "is_locked", "poll", "range_holders", "refusal"]
 
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK})
+_ANNOUNCED = (1.0, 60.0)
+"""Seconds until somebody who waits says so, and until it says so again."""
 _FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -37,6 +39,14 @@ class Waiting(NamedTuple):
     what: str
     holders: tuple[Holder, ...]
     since: float
+
+
+class Terms(NamedTuple):
+    """On what terms somebody waits: for what, how many seconds (None: for ever; 0: not at all), and whom it tells."""
+
+    what: str
+    wait: float | None = None
+    on_wait: Callable[[Waiting], None] | None = None
 
 
 class FileLock:
@@ -67,8 +77,8 @@ class FileLock:
         shared: bool = False,
         wait: float | None = None,
         on_wait: Callable[[Waiting], None] | None = None,
-        announce_after: float = 1.0,
-        repeat: float = 60.0,
+        announce_after: float = _ANNOUNCED[0],
+        repeat: float = _ANNOUNCED[1],
     ) -> None:
         """Take the lock, waiting `wait` seconds for it at most (None: for ever; 0: not at all).
 
@@ -78,7 +88,8 @@ class FileLock:
         """
         if self.held:
             raise RuntimeError(f"{self.path} is locked by this object already")
-        patience = _Patience(self.what, self.path, wait, on_wait, (announce_after, repeat))
+        terms = Terms(self.what, wait, on_wait)
+        patience = _Patience(terms, lambda: holders(self.path), (announce_after, repeat))
         operation = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         while True:
             descriptor = self._open(shared)
@@ -164,7 +175,7 @@ def _try(descriptor: int, operation: int) -> bool:
 def _obtain(descriptor: int, operation: int, patience: _Patience) -> None:
     """Lock an open file, waiting as long as may be.  If that fails, the descriptor is closed."""
     try:
-        taken = patience.try_at_once(lambda: _try(descriptor, operation))
+        taken = patience.try_now(lambda: _try(descriptor, operation))
     except BaseException:
         os.close(descriptor)
         raise
@@ -177,6 +188,18 @@ def _obtain(descriptor: int, operation: int, patience: _Patience) -> None:
             raise
 
 
+def poll(attempt: Callable[[], bool], terms: Terms, find: Callable[[], list[Holder]], pause: float) -> None:
+    """Attempt again and again, where nobody can block in the kernel instead; waiting and telling as `FileLock.acquire` does.
+
+    `find` finds who is in the way; `pause` is the time between two attempts, in seconds.  Raises LockedError, which names
+    who is in the way, when the time is over.
+    """
+    patience = _Patience(terms, find, _ANNOUNCED)
+    while not patience.try_now(attempt):
+        patience.tell()
+        time.sleep(min(pause, patience.pause() or pause))
+
+
 def forget(path: str) -> None:
     """Remove a lock's file, or a note of our own, if it is there."""
     with contextlib.suppress(FileNotFoundError):
@@ -186,35 +209,26 @@ def forget(path: str) -> None:
 class _Patience:
     """How long somebody waits, whom it tells, and when next: first after some seconds, then every so many."""
 
-    def __init__(
-        self,
-        what: str,
-        path: str,
-        wait: float | None,
-        on_wait: Callable[[Waiting], None] | None,
-        seconds: tuple[float, float],
-    ) -> None:
-        self.what = what
-        self.path = path
-        self.wait = wait
-        self.on_wait = on_wait
+    def __init__(self, terms: Terms, find: Callable[[], list[Holder]], seconds: tuple[float, float]) -> None:
+        self.what, wait, self.on_wait = terms
+        self.find = find
         first, self.repeat = seconds
         self.start = time.monotonic()
-        self.deadline = inf if self.wait is None else self.start + self.wait
+        self.deadline = inf if wait is None else self.start + wait
         self.next = inf if self.on_wait is None else self.start + first
 
-    def try_at_once(self, attempt: Callable[[], bool]) -> bool:
-        """The attempt's answer; LockedError if there is no time to wait.
+    def try_now(self, attempt: Callable[[], bool]) -> bool:
+        """The attempt's answer; LockedError if there is no time left to wait.
 
         Then it is tried once more if no holder is found: it may have been somebody who only looked.
         """
         if attempt():
             return True
-        if self.wait is None or self.wait > 0:
+        if time.monotonic() < self.deadline:
             return False
-        found = holders(self.path)
+        found = self.find()
         if found or not attempt():
-            raise self.refusal(found)
+            raise refusal(self.what, found)
         return True
 
     def pause(self) -> float | None:
@@ -224,16 +238,22 @@ class _Patience:
 
     def tick(self) -> None:
         """Do what is due: tell who is in the way, or raise LockedError because the time is over."""
+        if time.monotonic() >= self.deadline:
+            raise refusal(self.what, self.find())
+        self.tell()
+
+    def tell(self) -> None:
+        """Tell who is in the way, if that is due."""
         now = time.monotonic()
-        if now >= self.deadline:
-            raise self.refusal(holders(self.path))
         if self.on_wait and now >= self.next:
             self.next = now + self.repeat
-            self.on_wait(Waiting(self.what, tuple(holders(self.path)), now - self.start))
+            self.on_wait(Waiting(self.what, tuple(self.find()), now - self.start))
 
-    def refusal(self, found: list[Holder]) -> LockedError:
-        names = " and ".join(map(str, found)) or "a process that cannot be seen from here"
-        return LockedError(f"{self.what} is locked by {names}", hint=_hint(found))
+
+def refusal(what: str, found: list[Holder]) -> LockedError:
+    """The error for somebody who does not wait (any longer), naming who is in the way."""
+    names = " and ".join(map(str, found)) or "a process that cannot be seen from here"
+    return LockedError(f"{what} is locked by {names}", hint=_hint(found))
 
 
 def _hint(found: list[Holder]) -> str:

@@ -29,13 +29,14 @@ class MountInfo(NamedTuple):
 
 class _Line(NamedTuple):
     number: int
+    device: tuple[int, int]
     mount: MountInfo
 
 
 def mount_points(under: str) -> list[str]:
     """Every mount point strictly below `under`, sorted, written as paths that begin with `under`."""
     real = os.path.realpath(under).rstrip("/") + "/"
-    below = {point[len(real) :] for _, (_, _, point) in _read() if point.startswith(real)}
+    below = {point[len(real) :] for _, _, (_, _, point) in _read() if point.startswith(real)}
     return sorted(os.path.join(under, point) for point in below if point)
 
 
@@ -43,11 +44,19 @@ def file_system(path: str) -> MountInfo:
     """The mount that `path`, or its nearest existing parent, lies on.  Type "unknown" where the kernel doesn't tell."""
     while not os.path.exists(path) and path != "/":
         path = os.path.dirname(path) or "/"
-    number = _mount_number(path)
-    for line in _read():
-        if line.number == number:
-            return line.mount
-    return MountInfo("unknown", (), "")
+    line = _line_of(_page(path))
+    return line.mount if line else MountInfo("unknown", (), "")
+
+
+def kernel_number(path: str) -> str:
+    """Device and inode of a file as the kernel's list of locks has them (proc(5), /proc/locks).
+
+    stat(2) tells others on btrfs and overlays.  The file is not opened: to close it would drop this process's POSIX locks.
+    """
+    page, status = _page(path), os.stat(path, follow_symlinks=False)
+    line = _line_of(page)
+    major, minor = line.device if line else (os.major(status.st_dev), os.minor(status.st_dev))
+    return f"{major:02x}:{minor:02x}:{page.get('ino', status.st_ino)}"
 
 
 def lock_scope(path: str) -> str:
@@ -83,15 +92,21 @@ def folds_case(directory: str) -> bool:
     return not names and file_system(directory).type in _FOLDING_TYPES
 
 
-def _mount_number(path: str) -> int:
-    """The id of the mount, from the descriptor's own page (proc(5), fdinfo)."""
+def _page(path: str) -> dict[str, int]:
+    """What the page of a descriptor (proc(5), fdinfo) tells of its file: `mnt_id`, and since Linux 5.14 `ino`."""
     descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         with open(f"/proc/self/fdinfo/{descriptor}", encoding="utf-8") as lines:
-            numbers = [line.split()[1] for line in lines if line.startswith("mnt_id:")]
+            fields = dict(line.split(":", 1) for line in lines)
+    except PermissionError:
+        return {}
     finally:
         os.close(descriptor)
-    return int(numbers[0]) if numbers else -1
+    return {name: int(fields[name]) for name in ("mnt_id", "ino") if name in fields}
+
+
+def _line_of(page: dict[str, int]) -> _Line | None:
+    return next((line for line in _read() if line.number == page.get("mnt_id")), None)
 
 
 def _read() -> list[_Line]:
@@ -104,7 +119,8 @@ def _parse(line: bytes) -> _Line:
     before, _, after = line.partition(b" - ")
     fields, tail = before.split(b" "), after.rstrip(b"\n").split(b" ")
     options = tuple(_unescape(option) for option in (fields[5] + b"," + tail[-1]).split(b","))
-    return _Line(int(fields[0]), MountInfo(_unescape(tail[0]), options, _unescape(fields[4])))
+    major, _, minor = fields[2].partition(b":")
+    return _Line(int(fields[0]), (int(major), int(minor)), MountInfo(_unescape(tail[0]), options, _unescape(fields[4])))
 
 
 def _unescape(text: bytes) -> str:

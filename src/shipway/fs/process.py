@@ -6,11 +6,11 @@ import contextlib
 import os
 import pwd
 import shlex
-from collections.abc import Iterator
+from math import inf
 from typing import NamedTuple
 
 _GONE = (FileNotFoundError, PermissionError, ProcessLookupError)
-_LOCKED = "FLOCK "
+_FLOCK, _POSIX, _OPEN = _KINDS = ("FLOCK", "POSIX", "OFDLCK")
 _STATES = {"T": "stopped", "t": "stopped", "D": "waiting for a disk", "Z": "dead", "X": "dead"}
 
 
@@ -34,6 +34,26 @@ class Holder(NamedTuple):
         return f"process {self.pid}{command}{owner}" + ("" if self.state == "running" else f", which is {self.state}")
 
 
+class _Lock(NamedTuple):
+    """A line of /proc/locks: bytes `first` to `last` of a file; `pid` is -1 for locks of an open description."""
+
+    kind: str
+    alone: bool
+    pid: int
+    first: int
+    last: float
+
+    @classmethod
+    def decode(cls, fields: list[str]) -> _Lock:
+        """From a line's words."""
+        last = inf if fields[7] == "EOF" else int(fields[7])
+        return cls(fields[1], fields[3] == "WRITE", int(fields[4]), int(fields[6]), last)
+
+    def meets(self, first: int, last: int) -> bool:
+        """Whether it is a lock of fcntl(2) on any of these bytes."""
+        return self.kind != _FLOCK and self.first <= last and first <= self.last
+
+
 def holders(path: str) -> list[Holder]:
     """The living processes that hold a flock on the file at `path`, by pid; empty if none can be found.
 
@@ -43,57 +63,76 @@ def holders(path: str) -> list[Holder]:
     """
     try:
         status = os.stat(path, follow_symlinks=False)
-        recorded = set(_recorded(status))
-        return [describe(pid) for pid in _processes() if _holds(pid, os.path.basename(path), status, recorded)]
+        recorded = {lock.pid for lock in _recorded(path) if lock.kind == _FLOCK}
+        return [describe(pid) for pid in _processes() if _holds(pid, path, status, _FLOCK, recorded)]
     except FileNotFoundError:
         return []
 
 
+def range_holders(path: str, first: int, last: int, *, alone: bool = False) -> list[Holder]:
+    """The other living processes that hold an fcntl(2) lock on one of these bytes of a file, by pid; empty if none can be found.
+
+    `alone`: only those that let nobody share.  What was said of containers and other hosts holds; of locks that belong to an open
+    description (F_OFD_SETLK) the kernel names no process: those of other users are not found.
+    """
+    try:
+        status = os.stat(path, follow_symlinks=False)
+        found = [lock for lock in _recorded(path) if lock.meets(first, last) and (lock.alone or not alone)]
+    except FileNotFoundError:
+        return []
+    pids = {lock.pid for lock in found if lock.kind == _POSIX} - {os.getpid()}
+    if any(lock.kind == _OPEN for lock in found):
+        pids.update(pid for pid in _processes() if _holds(pid, path, status, _OPEN, set()))
+    return [describe(pid) for pid in sorted(pids)]
+
+
 def describe(pid: int) -> Holder:
     """What /proc tells of a process; all but the pid is empty if it is gone."""
-    fields = _read(pid, "stat").rpartition(")")[2].split()
-    command = shlex.join(word for word in _read(pid, "cmdline").split("\0") if word)
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    command = shlex.join(word for word in _read(f"/proc/{pid}/cmdline").split("\0") if word)
     state = _STATES.get(fields[0], "running") if fields else "dead"
     started = _boot_time() + int(fields[19]) / os.sysconf("SC_CLK_TCK") if fields else 0.0
-    return Holder(pid, command or _read(pid, "comm").strip(), started, state, _user(pid))
+    return Holder(pid, command or _read(f"/proc/{pid}/comm").strip(), started, state, _user(pid))
 
 
 def _processes() -> list[int]:
     return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
-def _holds(pid: int, name: str, status: os.stat_result, recorded: set[int]) -> bool:
+def _holds(pid: int, path: str, status: os.stat_result, kind: str, recorded: set[int]) -> bool:
     """Whether a process has the locked description of this file open; of one that hides them, whether it took the lock."""
     try:
-        return any(_is_lock(pid, descriptor, name, status) for descriptor in os.listdir(f"/proc/{pid}/fd"))
+        descriptors = os.listdir(f"/proc/{pid}/fd")
+        return any(_is_lock(f"/proc/{pid}", number, path, status, kind) for number in descriptors)
     except PermissionError:
         return pid in recorded
     except (FileNotFoundError, ProcessLookupError):
         return False
 
 
-def _is_lock(pid: int, descriptor: str, name: str, status: os.stat_result) -> bool:
+def _is_lock(process: str, descriptor: str, path: str, status: os.stat_result, kind: str) -> bool:
     """The link's text is looked at first: a stat of every open file could hang on a dead server."""
-    link = f"/proc/{pid}/fd/{descriptor}"
+    link = f"{process}/fd/{descriptor}"
     with contextlib.suppress(FileNotFoundError):
-        if os.readlink(link).removesuffix(" (deleted)").endswith("/" + name):
-            return os.path.samestat(os.stat(link), status) and _LOCKED in _read(pid, f"fdinfo/{descriptor}")
+        if os.readlink(link).removesuffix(" (deleted)").endswith("/" + os.path.basename(path)):
+            return os.path.samestat(os.stat(link), status) and f"{kind} " in _read(f"{process}/fdinfo/{descriptor}")
     return False
 
 
-def _recorded(status: os.stat_result) -> Iterator[int]:
-    """The pids that took a lock on the file, by the kernel's own list; they may be gone."""
-    number = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+def _recorded(path: str) -> list[_Lock]:
+    """The locks that were taken on a file, by the kernel's own list; who took them may be gone."""
+    from shipway.fs.mount import kernel_number  # late: hardly ever needed
+
+    number = kernel_number(path)
     with contextlib.suppress(FileNotFoundError, PermissionError), open("/proc/locks", encoding="utf-8") as lines:
-        for fields in map(str.split, lines):
-            if fields[1] == "FLOCK" and fields[5] == number:
-                yield int(fields[4])
+        return [_Lock.decode(fields) for fields in map(str.split, lines) if fields[1] in _KINDS and fields[5] == number]
+    return []
 
 
-def _read(pid: int, name: str) -> str:
+def _read(name: str) -> str:
     """A page of /proc, "" if the process is gone or hides it."""
     try:
-        with open(f"/proc/{pid}/{name}", "rb") as page:
+        with open(name, "rb") as page:
             return page.read().decode(errors="surrogateescape")
     except _GONE:
         return ""
