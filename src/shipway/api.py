@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from shipway.errors import ShipwayError, StuckError
+from shipway.errors import LockedError, ShipwayError, StuckError
 from shipway.fs.system import FileSystem
 from shipway.model.entry import Entry
 from shipway.model.event import Listener, silent
@@ -34,6 +34,9 @@ from shipway.prefix.undoing import choose, intent_to_undo, only_facts
 from shipway.prefix.verify import Report
 from shipway.prefix.work import Outcome, Work
 from shipway.sealing import Image, Sealer, Staged
+
+_HEALING = 1.0
+"""Seconds that whoever opens a prefix waits for the record, to finish what others left: perhaps he only asks."""
 
 __all__ = ["Image", "Options", "Outcome", "Plan", "Policy", "Prefix", "Staged", "Transaction"]
 
@@ -67,7 +70,8 @@ class Prefix:
     def close(self) -> None:
         """End sealing (what was sealed and not committed is left to `gc`) and close the record."""
         if self._sealing:
-            self._sealing.forget_origin()
+            if not self._sealing.needed:
+                self._sealing.forget_origin()
             self._sealing.close()
         self.site.database.close()
 
@@ -116,7 +120,7 @@ class Prefix:
                 f"merge {wanted.name} {wanted.version}",
             )
         except BaseException:
-            self._sealer_of_mine().give_back(wanted, image)
+            self._give_back(wanted, image)
             raise
 
     def plan_merge(self, wanted: Staged, policy: Policy = Policy.FAIL) -> tuple[Image, Plan]:
@@ -246,9 +250,12 @@ class Prefix:
             except ShipwayError:
                 return
             try:
-                recover_locked(self.site)
+                with self.site.database.hurried(_HEALING):
+                    recover_locked(self.site)
             except StuckError as error:
                 self.site.tell("stuck", f"{error.message}; {error.hint}")
+            except LockedError as error:
+                self.site.tell("unfinished", f"what a dead process left cannot be finished yet: {error.message}")
             finally:
                 lock.release()
 
@@ -260,6 +267,17 @@ class Prefix:
     def _refuse_reader(self) -> None:
         if not self.writable:
             raise ShipwayError(f"you may not write in {self.site.layout.root}", hint="ask its owner, or use sudo")
+
+    def _give_back(self, wanted: Staged, image: Image) -> None:
+        """Give a tree back; where that cannot be done now, or not be known whether it should, the next command does it."""
+        sealer = self._sealer_of_mine()
+        try:
+            with self.site.database.hurried():
+                sealer.give_back(wanted, image)
+        except (ShipwayError, OSError):
+            sealer.session.needed = True
+            if wanted.move:
+                self.site.tell("unfinished", f"{wanted.tree} is given back by the next command that changes something")
 
     def _work(self) -> Work:
         token = self._sealing.token if self._sealing else ""

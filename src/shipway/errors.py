@@ -57,6 +57,6 @@ class CorruptError(ShipwayError):
 
 
 class Interrupted(ShipwayError):
-    """The user, or the system, asked to stop before the commit point; nothing has changed."""
+    """The user, or the system, asked to stop: before the commit point, and nothing has changed, unless the message says otherwise."""
 
     exit_code = INTERRUPTED

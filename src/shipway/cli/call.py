@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from shipway.cli.console import Console
 from shipway.cli.listener import Ear
 from shipway.cli.place import Place, find
-from shipway.errors import UsageError
+from shipway.errors import LockedError, UsageError
 
 if TYPE_CHECKING:
     from shipway.api import Prefix
@@ -87,13 +87,20 @@ class Call:
     def look(self) -> Iterator[Site]:
         """The prefix for questions alone, for the length of a `with` block.
 
-        What changes a prefix is loaded only if a dead process may have left something to finish: that comes first.
+        What changes a prefix is loaded only if a dead process may have left something to finish: that comes first, unless somebody
+        holds the record so that it cannot be finished.
         """
         from shipway.prefix.site import open_site
 
-        site = open_site(self.place.prefix, self.options(), self.ear, self.file_system())
+        options, fs = self.options(), self.file_system()
         try:
-            quiet = not site.database.unfinished() and not (site.database.writable and os.listdir(site.layout.work))
+            site, free = open_site(self.place.prefix, options._replace(wait=0), self.ear, fs), True
+        except LockedError:
+            site, free = open_site(self.place.prefix, options, self.ear, fs, write=False), False
+        site.database.wait(options.wait)
+        try:
+            left = site.database.unfinished() or (site.database.writable and os.listdir(site.layout.work))
+            quiet = not (free and left)
             if quiet:
                 yield site
         finally:

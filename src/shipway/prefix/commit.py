@@ -30,10 +30,10 @@ import gc
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
-from shipway.errors import ConflictError, Interrupted, ShipwayError, StuckError
+from shipway.errors import ConflictError, Interrupted, LockedError, ShipwayError, StuckError
 from shipway.fs.found import DIRECTORY, identity, look
 from shipway.fs.lock import FileLock
 from shipway.model.entry import parent_of
@@ -167,9 +167,10 @@ class Committer:
         return done
 
     def _forget(self, prepared: _Prepared) -> None:
-        """Drop the journal of a transaction that has not come to its commit point."""
+        """Drop the journal of a transaction that has not come to its commit point; where that takes long, `sweep` does."""
         if prepared.ref:
-            self.site.database.discard([prepared.ref])
+            with suppress(LockedError), self.site.database.hurried():
+                self.site.database.discard([prepared.ref])
 
     def _clear_way(self, planned: Planned, held: ExitStack) -> None:
         held.enter_context(
@@ -262,10 +263,12 @@ class Committer:
             return None
         spent = time.perf_counter() - started
         ref, prepared.ref = prepared.ref, 0
+        self.session.needed = True
         journal = self._journal(prepared)
         self._roll_forward(ref, prepared, journal)
         started = time.perf_counter()
-        database.set_state(ref, State.APPLIED)
+        with _left_to_others(f"transaction {number} is committed, and left to the next command to finish"):
+            database.set_state(ref, State.APPLIED)
         spent += time.perf_counter() - started
         committed = Committed(number, ref, prepared.planned, prepared.steps, journal)
         committed.database_ms = spent * 1000
@@ -275,12 +278,15 @@ class Committer:
         return Journal(self.site.fs, self.site.layout, self.session.area, prepared.mode, self.library)
 
     def _roll_forward(self, ref: int, prepared: _Prepared, journal: Journal) -> None:
-        database = self.site.database
         try:
             journal.carry_out(prepared.steps)
         except (OSError, StuckError) as error:
-            database.set_state(ref, State.UNDOING, str(error))
-            take_back(self.site, ref, journal, prepared.steps)
+            with _left_to_others(
+                "the commit could not be finished, and is left to the next command to finish or take back"
+            ):
+                self.site.database.set_state(ref, State.UNDOING, str(error))
+                take_back(self.site, ref, journal, prepared.steps)
+            self.session.needed = False
             raise ShipwayError(
                 f"the commit could not be finished and was taken back: {error}",
                 hint="nothing was changed; `shipway doctor` looks for what stands in the way",
@@ -331,6 +337,17 @@ def _no_collection() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+
+
+@contextmanager
+def _left_to_others(what: str) -> Iterator[None]:
+    """Past the commit point, where the record is held or the wait for it interrupted: say what is left to the next command."""
+    try:
+        yield
+    except LockedError as error:
+        raise LockedError(f"{what}: {error.message}", hint=error.hint) from error
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"interrupted; {what}") from error
 
 
 def take_back(site: Site, ref: int, journal: Journal, steps: list[Step]) -> None:

@@ -10,17 +10,39 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 from zlib import crc32
 
 from shipway.errors import CorruptError, ShipwayError
+from shipway.fs.lock import Holder, Terms, poll, range_holders, refusal
 from shipway.prefix import schema
+from shipway.prefix.signals import heed
 
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
 
 Handle = sqlite3.Connection
 """What a transaction of the database is written through."""
+
+OnStep = Callable[[str, str], None]
+"""Is told before each transaction ends: "database", and what is written."""
+
+T = TypeVar("T")
+
+_PENDING = 0x40000000
+_LAST = _PENDING + 511
+"""The bytes that SQLite locks (https://www.sqlite.org/fileformat.html#the_lock_byte_page), the first and the last."""
+
+_ATTEMPT = 0.2
+"""Seconds that SQLite tries by itself.  While it waits to write nobody else can begin to read, so it has to stop again."""
+_BREATH = 0.1
+"""Seconds between two attempts to write: whoever would read gets his turn, who tries without a break."""
+_NO_BREATH = 0.01
+_COPIES = 10
+"""Attempts to copy the record while nobody writes."""
+AT_LEAST = 2.0
+"""Seconds that the record is waited for whatever was said: others hold it for moments as a matter of course."""
 
 HINT = "restore it from a backup; the files are untouched"
 
@@ -31,11 +53,21 @@ _COMPLAINTS = (sqlite3.Error, UnicodeDecodeError)
 """The second where SQLite cites what is damaged."""
 
 
-class Connection:
-    """One connection, for one thread.  `step` is told before each transaction ends."""
+def ignore(operation: str, path: str) -> None:
+    """What hears of a step, and does nothing."""
 
-    def __init__(self, path: str, *, write: bool, step: Callable[[str, str], None]) -> None:
+
+class Connection:
+    """One connection, for one thread.  `terms` say how others are waited for.
+
+    Its locks are SQLite's own, of fcntl(2): whoever may read the file can hold one, and keep writers waiting.
+    Whatever is asked or written raises LockedError, which names who does, when the time to wait is over.
+    """
+
+    def __init__(self, path: str, terms: Terms, *, write: bool, step: OnStep) -> None:
         self.path = path
+        self._terms = terms
+        self.wait(terms.wait)
         self._step = step
         self._copy: TemporaryDirectory[str] | None = None
         try:
@@ -54,7 +86,7 @@ class Connection:
     def rows(self, sql: str, values: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
         """The rows of a query.  Raises CorruptError if they cannot be read."""
         try:
-            yield from self._db.execute(sql, values)
+            yield from self._read(lambda: self._db.execute(sql, values))
         except _COMPLAINTS as error:
             raise self._complaint("read", error) from error
 
@@ -87,9 +119,9 @@ class Connection:
 
     @contextmanager
     def writing(self, what: str) -> Iterator[sqlite3.Connection]:
-        """One transaction of the database; nothing is written if it raises."""
+        """One transaction of the database; nothing is written if it raises, and once it has begun nobody is waited for."""
         try:
-            self._db.execute("BEGIN IMMEDIATE")
+            self._begin(self._db)
             yield self._db
             self._step("database", what)
             self._db.execute("COMMIT")
@@ -106,8 +138,13 @@ class Connection:
         except _COMPLAINTS as error:
             raise self._complaint("written", error) from error
 
-    def damaged(self, what: str) -> CorruptError:
-        """The error for a record that is not what was written."""
+    def damaged(self, what: str) -> ShipwayError:
+        """The error for a record that is not what was written.
+
+        LockedError where a dead writer left it so, and somebody else's lock hides that from SQLite, which would take it back.
+        """
+        if os.path.exists(f"{self.path}-journal") and (found := self._holders()):
+            return refusal(f"{self.path}, which is half written,", found)
         return CorruptError(f"{self.path} is damaged: {what}", hint=HINT)
 
     def _complaint(self, verb: str, error: Exception) -> ShipwayError:
@@ -116,23 +153,76 @@ class Connection:
             return ShipwayError(text)
         return CorruptError(text, hint=HINT)
 
+    # -- waiting ---------------------------------------------------------------------------------------------
+
+    def wait(self, seconds: float | None) -> None:
+        """Wait so long from now on, None: for ever."""
+        self._terms = self._terms._replace(wait=None if seconds is None else max(seconds, AT_LEAST))
+
+    @contextmanager
+    def hurried(self, seconds: float = 0.0) -> Iterator[None]:
+        """Wait no longer than this inside: for what can be left to others."""
+        before = self._terms
+        self._terms = before._replace(wait=seconds if before.wait is None else min(seconds, before.wait))
+        try:
+            yield
+        finally:
+            self._terms = before
+
+    def _begin(self, db: Handle) -> None:
+        """Begin to write, alone: if somebody reads for ever, that is found out here, and not when all is written."""
+        self._patiently(lambda: db.execute("BEGIN EXCLUSIVE"), _BREATH, self._holders)
+
+    def _read(self, act: Callable[[], T]) -> T:
+        """Do what needs nobody to write."""
+        return self._patiently(act, _NO_BREATH, self._writers)
+
+    def _patiently(self, act: Callable[[], T], pause: float, find: Callable[[], list[Holder]]) -> T:
+        """Do something as soon as the record is free for it; a signal ends the wait, also one that is being held back."""
+        done: list[T] = []
+
+        def attempt() -> bool:
+            try:
+                done.append(act())
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                heed()
+            return bool(done)
+
+        if not attempt():
+            poll(attempt, self._terms, find, pause)
+        return done[0]
+
+    def _holders(self) -> list[Holder]:
+        """Who keeps others from writing."""
+        return range_holders(self.path, _PENDING, _LAST)
+
+    def _writers(self) -> list[Holder]:
+        """Who keeps others from reading: writers, or whoever is in the way of one who would clear up after a dead writer."""
+        return range_holders(self.path, _PENDING, _LAST, alone=True) or self._holders()
+
     # -- opening ---------------------------------------------------------------------------------------------
 
     def _open_to_write(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, timeout=60, isolation_level=None, cached_statements=64)
+        db = sqlite3.connect(self.path, timeout=_ATTEMPT, isolation_level=None, cached_statements=64)
         try:
-            self._set_up(db)
+            if self._read(lambda: self._set_up(db)) == 0:
+                self._create(db)
+            self._read(lambda: self._check_settings(db))
         except BaseException:
             db.close()
             raise
         return db
 
-    def _set_up(self, db: sqlite3.Connection) -> None:
+    def _set_up(self, db: Handle) -> int:
+        """Set a connection; returns the version of the record."""
         version = self._checked_version(db)
         for name, value in schema.SETTINGS.items():
             db.execute(f"PRAGMA {name}={value}")
-        if version == 0:
-            self._create(db)
+        return version
+
+    def _check_settings(self, db: Handle) -> None:
         for name, value in schema.SETTINGS.items():
             found = db.execute(f"PRAGMA {name}").fetchone()[0]
             if found != value:
@@ -140,24 +230,39 @@ class Connection:
 
     def _open_to_read(self) -> sqlite3.Connection:
         """Open for a reader.  A journal left by a killed writer cannot be rolled back here: then a private copy is."""
-        path = self.path
-        db = _read_only(path)
-        try:
-            self._checked_version(db)
-            return db
-        except sqlite3.OperationalError:
-            db.close()
+        for _ in range(_COPIES):
+            db = _read_only(self.path)
+            try:
+                self._read(partial(self._checked_version, db))
+                return db
+            except sqlite3.OperationalError:
+                db.close()
+            except BaseException:
+                db.close()
+                raise
+            private = self._copied()
+            if private:
+                db = sqlite3.connect(private, isolation_level=None)
+                self._checked_version(db)
+                return db
+        raise ShipwayError(f"{self.path} changes too fast to be read")
+
+    def _copied(self) -> str:
+        """A private copy of the record and its journal; "" if somebody wrote meanwhile."""
         from pathlib import Path
         from tempfile import TemporaryDirectory
 
         self._copy = TemporaryDirectory(prefix="shipway-")
         private = os.path.join(self._copy.name, "state.sqlite")
-        for suffix in ("", "-journal"):
-            if os.path.exists(path + suffix):
-                Path(private + suffix).write_bytes(Path(path + suffix).read_bytes())
-        db = sqlite3.connect(private, isolation_level=None)
-        self._checked_version(db)
-        return db
+        before = _seen(self.path)
+        try:
+            for suffix in ("", "-journal") if os.path.exists(f"{self.path}-journal") else ("",):
+                Path(private + suffix).write_bytes(Path(self.path + suffix).read_bytes())
+        except FileNotFoundError:
+            if not os.path.exists(self.path):
+                raise
+            return ""
+        return private if _seen(self.path) == before else ""
 
     def _checked_version(self, db: sqlite3.Connection) -> int:
         version = int(db.execute("PRAGMA user_version").fetchone()[0])
@@ -173,7 +278,7 @@ class Connection:
         return version
 
     def _create(self, db: sqlite3.Connection) -> None:
-        db.execute("BEGIN IMMEDIATE")
+        self._begin(db)
         if int(db.execute("PRAGMA user_version").fetchone()[0]) == 0:
             for statement in schema.statements():
                 db.execute(statement)
@@ -203,4 +308,10 @@ def _read_only(path: str) -> sqlite3.Connection:
     from urllib.parse import quote  # late, as it brings a good deal along
 
     place = quote(os.fsencode(os.path.abspath(path)))
-    return sqlite3.connect(f"file://{place}?mode=ro", uri=True, timeout=60, isolation_level=None)
+    return sqlite3.connect(f"file://{place}?mode=ro", uri=True, timeout=_ATTEMPT, isolation_level=None)
+
+
+def _seen(path: str) -> list[tuple[int, int, int]]:
+    """What changes of the record, and its journal, whenever somebody writes."""
+    found = [os.stat(name) for name in (path, f"{path}-journal") if os.path.exists(name)]
+    return [(status.st_ino, status.st_size, status.st_mtime_ns) for status in found]

@@ -1,7 +1,6 @@
 """All SQL of a prefix's record: `state.sqlite`.
 
-Verbs on the outside, one short transaction each.  A connection is for one thread.  Writers are few and brief (a row
-a directory, a row a unit); whoever finds the file locked waits for a minute at most.
+Verbs on the outside, one short transaction each: a row a directory, a row a unit.  A connection is for one thread.
 
 Nothing is believed unseen: each row is held against its sum when it is read, each set of rows against its count, and `check` looks
 for what the file hides.
@@ -11,10 +10,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from shipway.errors import CorruptError
+from shipway.fs.lock import Terms
 from shipway.model.entry import Directory, Entry, Manifest, checked_directory, decode_listing, encode_listing
 from shipway.model.facts import (
     BACKUP,
@@ -27,7 +27,7 @@ from shipway.model.facts import (
     decode_owners,
     reverse,
 )
-from shipway.prefix.connection import Connection, Handle, checksum, sealed
+from shipway.prefix.connection import Connection, Handle, OnStep, checksum, ignore, sealed
 from shipway.prefix.records import MOVING, Draft, Generation, Row, State, Step, chunks
 
 LAST = "last"
@@ -49,12 +49,12 @@ class StaleError(Exception):
 
 
 class Database:
-    """The record of one prefix.  Whatever is asked raises CorruptError where the file is damaged."""
+    """The record of one prefix.  Whatever is asked raises CorruptError where the file is damaged, LockedError where it is held."""
 
-    def __init__(self, path: str, *, write: bool, step: Callable[[str, str], None] | None = None) -> None:
-        self.path = path
+    def __init__(self, path: str, terms: Terms | None = None, *, write: bool, step: OnStep = ignore) -> None:
         self.writable = write
-        self._db = Connection(path, write=write, step=step or (lambda operation, path: None))
+        self._db = Connection(path, terms or Terms(path), write=write, step=step)
+        self.wait, self.hurried = self._db.wait, self._db.hurried
 
     def close(self) -> None:
         """Close the connection; a database that is closed may be opened by anybody."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shipway.errors import ShipwayError
-from shipway.fs.lock import is_locked
+from shipway.fs.lock import Terms, is_locked
 from shipway.fs.mount import mount_points
 from shipway.fs.probe import Capabilities, probe
 from shipway.fs.space import flags, free
@@ -82,7 +82,8 @@ def _admit(layout: Layout, hardlinks_file: str) -> _Patient:
     patient = _Patient(layout, os.access(where, os.W_OK | os.X_OK), hardlinks_file=hardlinks_file)
     if os.path.exists(layout.database):
         try:
-            patient.database = Database(layout.database, write=patient.writable and os.access(layout.database, os.W_OK))
+            write = patient.writable and os.access(layout.database, os.W_OK)
+            patient.database = Database(layout.database, Terms("the record", 0), write=write)
         except ShipwayError as error:
             patient.unreadable = str(error)
         except OSError as error:

@@ -16,7 +16,7 @@ from shipway.errors import ShipwayError
 from shipway.model.entry import FILE, LINK
 from shipway.prefix.database import Database
 from shipway.prefix.layout import Layout
-from shipway.prefix.site import Site
+from shipway.prefix.site import Site, record_terms
 
 _HEAD = 8192
 _BEYOND = rb"(?![A-Za-z0-9._+~-])"
@@ -65,7 +65,7 @@ def _lives_on(site: Site, was: str) -> bool:
         return False
     if not os.access(path, os.R_OK):
         return True
-    original = Database(path, write=False)
+    original = Database(path, record_terms(Layout(was), site.options, site.listener), write=False)
     try:
         return original.meta("id") == site.database.meta("id")
     finally:

@@ -25,9 +25,13 @@ _TOKEN = re.compile(r"[0-9a-f]{16}\Z")
 
 
 class Session:
-    """The staging area `work/TOKEN` and its lock, from `open` to `close`."""
+    """The staging area `work/TOKEN` and its lock, from `open` to `close`.
+
+    While it is `needed` a transaction past its commit point lives from it: if its process has to stop, all is left to recovery.
+    """
 
     def __init__(self, site: Site) -> None:
+        self.needed = False
         self._fs = fs = site.fs
         layout = site.layout
         self.token = os.urandom(8).hex()
@@ -66,9 +70,10 @@ class Session:
                 self._fs.remove_tree(f"{self.area}/{name}")
 
     def close(self) -> None:
-        """Remove what is left of the staging area, and end."""
-        self._fs.remove_tree(self.area)
-        forget(self._lock.path)
+        """Remove what is left of the staging area, unless it is needed, and end."""
+        if not self.needed:
+            self._fs.remove_tree(self.area)
+            forget(self._lock.path)
         self._lock.release()
 
     def __enter__(self) -> Self:

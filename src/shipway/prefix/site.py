@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
 
 from shipway.errors import CorruptError, ShipwayError, UsageError
 from shipway.fs.found import everything
-from shipway.fs.lock import FileLock, Waiting
+from shipway.fs.lock import FileLock, Terms, Waiting
 from shipway.fs.mount import syncfs_reports_errors
 from shipway.fs.system import FileSystem
 from shipway.model.entry import join
@@ -64,13 +65,7 @@ class Site(NamedTuple):
 
     def on_wait(self, waiting: Waiting) -> None:
         """Say for whom we wait, and since when (I8)."""
-        who = ", ".join(
-            f"process {h.pid} ({h.command or 'of another user'}){', which is stopped' if h.state == 'stopped' else ''}"
-            for h in waiting.holders
-        )
-        text = f"waiting for {waiting.what}, held by {who or 'somebody who cannot be seen'}, for {waiting.since:.0f} s"
-        pids = [h.pid for h in waiting.holders]
-        self.tell("waiting", text, what=waiting.what, pids=pids, seconds=waiting.since)
+        tell_waiting(self.listener, waiting)
 
     def shared_mode(self, mode: int) -> int:
         """The mode of a file or directory that a package wants, as it is where a group shares the prefix."""
@@ -110,28 +105,43 @@ class Site(NamedTuple):
         return FileLock(self.layout.queue, mode=self.lock_mode, what=f"{self.layout.root}")
 
 
+def tell_waiting(listener: Listener, waiting: Waiting) -> None:
+    """Emit the event for somebody who waits."""
+    who = ", ".join(
+        f"process {h.pid} ({h.command or 'of another user'}){', which is stopped' if h.state == 'stopped' else ''}"
+        for h in waiting.holders
+    )
+    text = f"waiting for {waiting.what}, held by {who or 'somebody who cannot be seen'}, for {waiting.since:.0f} s"
+    pids = [h.pid for h in waiting.holders]
+    listener(Event("waiting", text, {"what": waiting.what, "pids": pids, "seconds": waiting.since}))
+
+
+def record_terms(layout: Layout, options: Options, listener: Listener) -> Terms:
+    """On what terms the record is waited for."""
+    return Terms(f"the record of {layout.root}", options.wait, partial(tell_waiting, listener))
+
+
 def open_site(
-    root: str,
-    options: Options,
-    listener: Listener = silent,
-    fs: FileSystem | None = None,
+    root: str, options: Options, listener: Listener = silent, fs: FileSystem | None = None, *, write: bool = True
 ) -> Site:
     """Open a prefix for whoever asks, with what rights he has.
 
     A writer finds the state directory made; a reader without write permission gets a record that can be read only.
-    Raises UsageError if there is no such directory, ShipwayError if nothing was ever installed there and we may not write.
+    Without `write` everybody is such a reader; what a dead process left half written is then read in a private copy.
+    Raises UsageError if there is no such directory, ShipwayError if nothing was ever installed there and we may not write,
+    LockedError if somebody holds the record.
     """
     real = os.path.realpath(root)
     if not os.path.isdir(real):
         raise UsageError(f"{root} is not a directory", hint=f"mkdir {root}, or name another prefix with -p")
     layout, fs = Layout(real), fs or FileSystem()
-    write = os.access(layout.state if os.path.isdir(layout.state) else real, os.W_OK | os.X_OK)
+    write = write and os.access(layout.state if os.path.isdir(layout.state) else real, os.W_OK | os.X_OK)
     _refuse_lost(layout)
     made = _make_state(layout, fs, options) if write else ()
     if not write and not os.path.exists(layout.database):
         raise ShipwayError(f"nothing is installed in {root} by shipway, and you may not write there")
     write = write and os.access(layout.work, os.W_OK | os.X_OK)
-    database = Database(layout.database, write=write, step=fs.step)
+    database = Database(layout.database, record_terms(layout, options, listener), write=write, step=fs.step)
     if write and database.meta("id") is None:
         database.set_meta({"id": os.urandom(16).hex(), "root": real, "made": ":".join(made)})
         fs.chmod(layout.database, 0o644 if options.group is None else 0o664)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
+from shipway.errors import LockedError
 from shipway.fs.tree import make_directories
 from shipway.model.entry import DIRECTORY, join, parent_of
 from shipway.model.facts import INSTALLED, Installed
@@ -74,7 +76,8 @@ class Work:
             return Outcome(0, (), 0, committed.planned.plan.notes)
         notes = [*committed.planned.plan.notes, *self._finish(session, committed)]
         notes += self._regenerate(committed.steps)
-        notes += [Note("stray", path, LATE) for path in collect_beyond_horizon(self.site)]
+        with suppress(LockedError):
+            notes += [Note("stray", path, LATE) for path in collect_beyond_horizon(self.site)]
         return Outcome(
             committed.number,
             package_changes(committed.planned),
@@ -88,7 +91,16 @@ class Work:
     def _finish(self, session: Session, committed: Committed) -> list[Note]:
         assert committed.journal is not None
         finisher = Finisher(self.site, committed.ref, committed.number, session.token, committed.journal)
-        return finisher.finish(committed.steps)
+        try:
+            finisher.finish(committed.steps)
+        except LockedError as error:
+            left = (
+                f"transaction {committed.number} is committed, and left to the next command to tidy up: {error.message}"
+            )
+            finisher.notes.append(Note("unfinished", "", left))
+        else:
+            session.needed = False
+        return finisher.notes
 
     def _regenerate(self, steps: list[Step]) -> list[Note]:
         """Bring up to date what many packages share; its module, and what it runs, is loaded only if there is any."""
