@@ -28,6 +28,7 @@ from shipway.python.distributions import Distribution, installed, leftovers, nor
 from shipway.python.pip_arguments import Arguments
 from shipway.python.remains import Remains, incurable
 from shipway.python.resolver import Chosen, fetch, resolve
+from shipway.python.settled import settled
 from shipway.python.target import Target
 from shipway.python.tools import ToolError
 from shipway.python.wheel import Wheel, unpack
@@ -174,6 +175,8 @@ class Environment:
         raise AssertionError("the last attempt holds the lock")
 
     def _resolved(self, arguments: Arguments, before: Projects) -> tuple[Chosen, ...]:
+        if settled(self.target, arguments, before):
+            return ()
         tell = self.prefix.site.tell
         tell("step", "resolving")
         chosen = resolve(self.target, arguments, self._area("resolve"), tell)

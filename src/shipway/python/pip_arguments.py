@@ -1,6 +1,6 @@
 """The arguments of `pip install` and its kin, sorted by who they are for: pip's resolver, pip's builder, or us.
 
-Source: `pip install --help` of pip 26; an option that is none of ours and none that is sound to pass on is refused by name.
+An option that is none of ours and none that is sound to pass on is refused by name.
 """
 
 from __future__ import annotations
@@ -10,35 +10,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from shipway.errors import UsageError
+from shipway.python.pip_options import FINDING, RESOLVING, SOURCES, VALUED, WITHOUT_MEANING
 
-# Options by what becomes of them; those in the second line of each pair take a value.
-_FINDING = (
-    (
-        "--no-index --pre --prefer-binary --require-hashes --no-require-hashes --no-build-isolation --use-pep517"
-        " --no-use-pep517 --check-build-dependencies --no-cache-dir --isolated --no-clean --no-proxy-env"
-    ),
-    (
-        "-i,--index-url,--pypi-url --extra-index-url -f,--find-links --no-binary --only-binary -C,--config-settings,--config-setting"
-        " --build-constraint --trusted-host --cert --client-cert --proxy --retries --timeout --cache-dir --keyring-provider"
-        " --use-feature --use-deprecated --exists-action --log --resume-retries --global-option --uploaded-prior-to"
-        " --all-releases --only-final --refresh-package"
-    ),
-)
-_RESOLVING = (
-    "--no-deps,--no-dependencies --only-deps -U,--upgrade --force-reinstall -I,--ignore-installed --ignore-requires-python",
-    "--upgrade-strategy --platform --python-version --implementation --abi",
-)
-_LISTS = (
-    "-r,--requirement,--requirements -c,--constraint,--constraints -e,--editable --group --requirements-from-script"
-)
-_WITHOUT_MEANING = (
-    (
-        "--no-warn-script-location --no-warn-conflicts --break-system-packages --disable-pip-version-check"
-        " --no-python-version-warning --no-color --no-input --compile --debug --require-virtualenv"
-    ),
-    "--root-user-action --progress-bar",
-)
-_OURS = "-p,--python --prefix -t,--target --resolver --on-conflict"
+_OURS = frozenset(("-p", "--python", "--prefix", "-t", "--target", "--resolver", "--on-conflict"))
 _REFUSED = {
     "--user": "a user's site directory is no prefix; make an environment: python3 -m venv .venv",
     "--root": "stage into a DESTDIR with pip itself, then: shipway merge --destdir TREE",
@@ -131,11 +105,9 @@ class _Parser(argparse.ArgumentParser):
 
 def _with_values(words: Sequence[str]) -> Iterator[str]:
     """Each option in one word with its value, which may look like an option (optparse, which pip uses, takes any word)."""
-    tables = (_FINDING[1], _RESOLVING[1], _WITHOUT_MEANING[1], _LISTS, _OURS)
-    valued = {name for table in tables for names in table.split() for name in names.split(",")}
     rest = iter(words)
     for word in rest:
-        value = next(rest, None) if word in valued else None
+        value = next(rest, None) if word in VALUED or word in _OURS else None
         if value:
             yield f"{word}={value}" if word.startswith("--") else f"{word}{value}"
         else:
@@ -144,15 +116,13 @@ def _with_values(words: Sequence[str]) -> Iterator[str]:
 
 def _parser(command: str) -> argparse.ArgumentParser:
     parser = _Parser(prog=f"pip {command}", add_help=False, allow_abbrev=False)
-    for kind, (flags, valued) in {"finding": _FINDING, "resolving": _RESOLVING, "unused": _WITHOUT_MEANING}.items():
+    kinds = {"finding": FINDING, "resolving": RESOLVING, "files": SOURCES, "unused": WITHOUT_MEANING}
+    for kind, (flags, valued) in kinds.items():
         parser.set_defaults(**{kind: []})
-        for names in flags.split():
+        for names in flags:
             parser.add_argument(*names.split(","), action=_Collect, dest=kind, nargs=0)
-        for names in valued.split():
+        for names in valued:
             parser.add_argument(*names.split(","), action=_Collect, dest=kind)
-    parser.set_defaults(files=[])
-    for names in _LISTS.split():
-        parser.add_argument(*names.split(","), action=_Collect, dest="files")
     parser.add_argument("-p", "--python", default="")
     parser.add_argument("--prefix", default="")
     parser.add_argument("-t", "--target", default="")

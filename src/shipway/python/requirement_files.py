@@ -14,8 +14,8 @@ from typing import NamedTuple
 from shipway.errors import UsageError
 from shipway.python.distributions import normal
 
-_FILES = ("-r", "--requirement", "--requirements", "-c", "--constraint", "--constraints")
-_CONSTRAINTS = ("-c", "--constraint", "--constraints")
+FILES = ("-r", "--requirement", "--requirements", "-c", "--constraint", "--constraints")
+CONSTRAINTS = ("-c", "--constraint", "--constraints")
 _FINDING = re.compile(
     r"(-i|--index-url|--pypi-url|--extra-index-url|--no-index|-f|--find-links|--no-binary|--only-binary|--prefer-binary"
     r"|--trusted-host|--pre|--all-releases|--only-final|--use-feature)(?=[\s=]|\Z)"
@@ -37,7 +37,7 @@ class Line(NamedTuple):
 
 def named_files(words: Sequence[str]) -> list[str]:
     """The files that words of a command line name with -r and -c."""
-    return [value for option, value in itertools.pairwise(words) if option in _FILES]
+    return [value for option, value in itertools.pairwise(words) if option in FILES]
 
 
 def read(path: str, *, limits: bool = False) -> Iterator[Line]:
@@ -83,7 +83,7 @@ def _read(path: str, limits: bool, seen: set[tuple[str, bool]]) -> Iterator[Line
         if nested is None or "://" in nested[3]:
             yield Line(text, path, limits)
         else:
-            more = limits or (nested[1] or nested[2]) in _CONSTRAINTS
+            more = limits or (nested[1] or nested[2]) in CONSTRAINTS
             yield from _read(os.path.join(os.path.dirname(path), nested[3].strip()), more, seen)
 
 

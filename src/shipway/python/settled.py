@@ -1,0 +1,114 @@
+"""Where it is plain what pip would find, without asking it: everything that is asked for is there already.
+
+pip keeps what is installed as long as it satisfies everything (unless it is to upgrade or reinstall).  So where all that is asked for,
+and all that this needs, is installed, pip's answer is known.  Whatever is not surely understood is left to pip.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from shipway.errors import ShipwayError
+from shipway.python.asked import Asked, asked
+from shipway.python.compatible import markers
+from shipway.python.distributions import Distribution, normal
+from shipway.python.needs import Needs, complete, needs
+from shipway.python.pip_arguments import Arguments, parse
+from shipway.python.pip_options import pairs
+from shipway.python.pip_settings import settings
+from shipway.python.target import Target
+
+_DECIDING = frozenset(("--use-feature", "--use-deprecated", "--isolated"))
+"""Options of finding that may lead pip to another answer also where all is there."""
+_HARMLESS = frozenset(("--no-deps", "--upgrade-strategy", "--ignore-requires-python"))
+"""Options of resolving that do not."""
+
+
+class Understood(NamedTuple):
+    """A command line with all that pip would add from its settings, and what it asks for."""
+
+    arguments: Arguments
+    asked: Asked
+
+    @property
+    def shallow(self) -> bool:
+        """Whether dependencies are left aside."""
+        return "--no-deps" in dict(pairs(self.arguments.resolving))
+
+
+def understood(target: Target, arguments: Arguments) -> Understood | None:
+    """The same if all of it is understood, else None."""
+    try:
+        found = settings(target.root, os.environ)
+        whole = parse([*found.words, *arguments.resolving, *arguments.finding, *arguments.requirements], "install")
+        wanted = asked(whole.requirements)
+    except (ShipwayError, OSError, ValueError):
+        return None
+    return None if found.unknown or wanted.strange else Understood(whole, wanted)
+
+
+def settled(target: Target, arguments: Arguments, before: Mapping[str, Distribution]) -> bool:
+    """Whether everything that is asked for is there, so that pip would change nothing; False also where that is not sure."""
+    if target.isolated or _sees_more(target):
+        return False
+    found = understood(target, arguments)
+    if found is None or {name for name, _ in pairs(found.arguments.resolving)} - _HARMLESS:
+        return False
+    options = [next(pairs(line.replace("=", " ", 1).split(" ", 1)))[0] for line in found.asked.options]
+    if _DECIDING & {*options, *(name for name, _ in pairs(found.arguments.finding))} or "" in options:
+        return False
+    return _is_complete(target, found, before)
+
+
+def _is_complete(target: Target, found: Understood, before: Mapping[str, Distribution]) -> bool:
+    lookup = Installed(target, before)
+    wanted = [wish.requirement for wish in found.asked.wishes]
+    limits = [wish.requirement for wish in found.asked.limits]
+    try:
+        return complete(wanted, limits, lookup.shallow if found.shallow else lookup, markers(target.python))
+    except (ValueError, ShipwayError):
+        return False
+
+
+class Installed:
+    """What the projects of a target need, by their compared names."""
+
+    def __init__(self, target: Target, before: Mapping[str, Distribution]) -> None:
+        self._before = before
+        self._count = Counter(_key(name) for place in target.libraries for name in _names(place))
+
+    def __call__(self, key: str) -> Needs | None:
+        """One project; None if it is not there, or twice, or as tools of old have left it."""
+        found = self._before.get(key)
+        if found is None or self._count[key] != 1 or not found.info.endswith(".dist-info"):
+            return None
+        try:
+            with open(f"{found.info}/METADATA", encoding="utf-8", errors="replace") as file:
+                return needs(file.read())
+        except OSError:
+            return None
+
+    def shallow(self, key: str) -> Needs | None:
+        """The same as if it needed nothing."""
+        found = self(key)
+        return found and found._replace(requires=())
+
+
+def _names(place: str) -> list[str]:
+    endings = (".dist-info", ".egg-info", ".egg-link", ".egg")
+    return [name for name in os.listdir(place) if name.endswith(endings)] if os.path.isdir(place) else []
+
+
+def _key(name: str) -> str:
+    return normal(name.rpartition(".")[0].partition("-")[0])
+
+
+def _sees_more(target: Target) -> bool:
+    """Whether pip would look elsewhere first for what is installed: PYTHONPATH, the user's own directory."""
+    venv = os.path.isfile(f"{target.root}/pyvenv.cfg")
+    users = os.environ.get("PYTHONUSERBASE") or os.path.expanduser("~/.local")
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return any(map(_names, paths)) or (not venv and os.path.isdir(f"{users}/lib"))
