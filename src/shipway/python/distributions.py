@@ -19,15 +19,16 @@ __all__ = ["Distribution", "installed", "leftovers", "normal", "remnants"]
 class Distribution(NamedTuple):
     """One project as its directory of metadata tells it.
 
-    `info` is that directory (of old, also a file).  `files` are absolute paths from its RECORD (bytecode included), None where it has
-    none that can be read: then nobody knows what belongs to it.  `refusal` says why it can be neither replaced nor removed, or "".
+    `info` is that directory (of old, also a file), `record` the text of its RECORD, or "".  `listed` are its files where tools of old
+    tell them elsewhere.  `refusal` says why it can be neither replaced nor removed, or "".
     """
 
     name: str
     version: str
     info: str
     installer: str
-    files: tuple[str, ...] | None
+    record: str
+    listed: tuple[str, ...] | None = None
     refusal: str = ""
 
     @property
@@ -35,12 +36,21 @@ class Distribution(NamedTuple):
         """The name as names are compared (PEP 503)."""
         return normal(self.name)
 
+    @property
+    def files(self) -> tuple[str, ...] | None:
+        """Absolute paths (bytecode included), None where it has no record that can be read: then nobody knows what belongs to it."""
+        if not self.record:
+            return self.listed
+        parent = os.path.dirname(self.info)
+        rows = csv.reader(self.record.splitlines())
+        return tuple(os.path.normpath(os.path.join(parent, row[0])) for row in rows if row and row[0])
+
 
 def installed(target: Target) -> list[Distribution]:
     """Every project in a target, by name; two of one name where an installation was broken off, those of old tools first."""
     found = [_read(f"{place}/{name}") for place in target.libraries for name in _infos(place)]
     old = [
-        Distribution(each.name, each.version, each.info, "", each.files, each.refusal)
+        Distribution(each.name, each.version, each.info, "", "", each.files, each.refusal)
         for place in target.libraries for each in legacy(place, target.paths["scripts"])
     ]  # fmt: skip
     return sorted(found + old, key=lambda each: (each.key, each.info.endswith(".dist-info"), each.info))
@@ -74,14 +84,5 @@ def _read(info: str) -> Distribution:
         about.get("version", version),
         info,
         text_of(f"{info}/INSTALLER").strip(),
-        _record(info),
+        text_of(f"{info}/RECORD"),
     )
-
-
-def _record(info: str) -> tuple[str, ...] | None:
-    text = text_of(f"{info}/RECORD")
-    if not text:
-        return None
-    parent = os.path.dirname(info)
-    rows = csv.reader(text.splitlines())
-    return tuple(os.path.normpath(os.path.join(parent, row[0])) for row in rows if row and row[0])

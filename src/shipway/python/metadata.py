@@ -17,9 +17,7 @@ def normal(name: str) -> str:
 def stated(text: str) -> dict[str, str]:
     """`name` and `version` as the headers of a METADATA or PKG-INFO state them."""
     found: dict[str, str] = {}
-    for line in text.splitlines():
-        if not line:
-            break
+    for line in text.partition("\n\n")[0].splitlines():
         name, colon, value = line.partition(":")
         if colon and name.lower() in ("name", "version"):
             found.setdefault(name.lower(), value.strip())
