@@ -11,15 +11,16 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from shipway.api import Image, Prefix, Staged
-from shipway.errors import ShipwayError
+from shipway.errors import ConflictError, ShipwayError
 from shipway.fs.found import look
 from shipway.fs.hashing import hash_file
 from shipway.fs.tree import make_directories
 from shipway.model.derived import is_cache_directory, is_derived
 from shipway.model.entry import FILE, Manifest, join
 from shipway.model.facts import Installed
-from shipway.model.identity import identity_of
+from shipway.model.identity import identity_of, project
 from shipway.model.planning import Past, Policy
+from shipway.model.projects import names_of
 from shipway.prefix.change import Intent
 from shipway.python.distributions import Distribution
 from shipway.python.remains import Remains, remains
@@ -64,17 +65,18 @@ class Adopter:
         self.number = 0
         self._count = 0
         self._found: dict[str, Remains] = {}
+        self._parts: dict[str, str] = {}
 
     def adopt(self, coming: Mapping[str, Manifest | None], *, over: bool = False) -> list[Adopted]:
         """Take over those of these projects that are there and not ours; what is to come in their place may be given.
 
         All that a name has is taken, a second `dist-info` and what pip left under a tilde too.  Raises ShipwayError if nobody knows
-        what belongs to one of them; with `over` such a one is left alone.
+        what belongs to one of them, ConflictError if it is part of another package; with `over` such ones are left alone.
         """
         there = self.found(coming)
         refused = [f"{key} {each.version} {each.refusal}" for key, each in there.items() if each.refusal]
         if refused and not over:
-            raise _unaccounted(refused)
+            raise _part_of(refused) if self._parts else _unaccounted(refused)
         self._found = {key: each for key, each in there.items() if not each.refusal}
         if not self._found:
             return []
@@ -90,7 +92,9 @@ class Adopter:
         """What there is of these projects, as far as it is not ours."""
         known = ours(self.prefix)
         found = {key: self._remains(key, new) for key, new in coming.items() if key not in known}
-        return {key: each for key, each in found.items() if each is not None}
+        there = {key: each for key, each in found.items() if each is not None}
+        self._parts = {key: whole for key, whole in ((key, self._whole(each)) for key, each in there.items()) if whole}
+        return there | {key: there[key]._replace(refusal=f"is part of {whole}") for key, whole in self._parts.items()}
 
     def heal(self) -> int:
         """Mend what was damaged of the projects adopted last; returns the transaction's number, 0 if there was nothing to mend.
@@ -110,6 +114,11 @@ class Adopter:
             else:
                 transaction.remove(f"pkg:pypi/{key}")
         return transaction.commit().number
+
+    def _whole(self, found: Remains) -> str:
+        """The package that a project's metadata belongs to, or ""."""
+        owners = (owner for path in found.directories for owner in self.prefix.owners(f"{path}/METADATA"))
+        return next((f"{owner.package.name} {owner.package.version}" for owner in owners), "")
 
     def _remains(self, key: str, new: Manifest | None) -> Remains | None:
         return remains(self.target, key, [path for path, _ in new.files()] if new else ())
@@ -142,6 +151,25 @@ class Adopter:
             fs.utime(target, found.mtime)
         elif found.kind == "f":
             fs.copy_file(source, target, found.mode, found.mtime)
+
+
+def adopt_before(prefix: Prefix, wanted: Staged, infos: Sequence[str]) -> list[Adopted]:
+    """Take over what somebody else installed of the project that a staged tree is; `infos` are the tree's `dist-info` directories."""
+    root = prefix.site.layout.root
+    found = {f"{_PYPI}{project(os.path.basename(info).partition('-')[0])}" for info in infos}
+    if len(found) != 1 or not found <= {wanted.identity, *names_of(wanted.name)}:
+        return []
+    place = os.path.realpath(f"{root}/{os.path.dirname(infos[0])}")
+    paths = {"purelib": place, "platlib": place, "scripts": f"{root}/bin", "data": root, "headers": f"{root}/include"}
+    return Adopter(prefix, Target("", root, paths)).adopt({found.pop().removeprefix(_PYPI): None})
+
+
+def _part_of(refused: Sequence[str]) -> ConflictError:
+    return ConflictError(
+        "what is part of another package can be neither replaced nor removed; nothing was changed",
+        details=refused,
+        hint="upgrade that package, or make it without; --ignore-installed --on-conflict backup installs over it",
+    )
 
 
 def _unaccounted(refused: Sequence[str]) -> ShipwayError:
@@ -180,22 +208,37 @@ def ours(prefix: Prefix) -> dict[str, Installed]:
     return {p.identity.removeprefix(_PYPI): p for p in found if p.identity.startswith(_PYPI)}
 
 
-def what_became_of(prefix: Prefix, there: Mapping[str, Distribution]) -> dict[str, str]:
-    """Projects of ours that somebody else removed or replaced, by name: a sentence about each."""
+def what_became_of(prefix: Prefix, target: Target, there: Mapping[str, Distribution]) -> dict[str, str]:
+    """Projects of ours that somebody else removed or replaced, by name: a sentence about each.
+
+    Only what has metadata where the target's interpreter looks for it is judged.
+    """
     told = {}
     for key, package in ours(prefix).items():
-        now = _now(prefix, package, there.get(key))
+        infos = _recorded_infos(prefix, target, package)
+        now = _now(prefix, package, infos, there.get(key)) if infos else ""
         if now:
             told[key] = f"{key} {package.version} {now}: somebody else changed it; it is no longer taken for ours"
     return told
 
 
-def _now(prefix: Prefix, package: Installed, found: Distribution | None) -> str:
-    if found is None:
-        return "is gone"
-    if found.version != package.version:
-        return f"is {found.version} now"
-    return "" if _is_as_recorded(prefix, package, found) else "was installed again"
+def _recorded_infos(prefix: Prefix, target: Target, package: Installed) -> list[str]:
+    """The `dist-info` directories of a package that lie in the target, absolute."""
+    found = []
+    for place in dict.fromkeys(os.path.realpath(place) for place in target.libraries):
+        listing = prefix.site.database.listings(place[len(target.root) + 1 :], {package.image}).get(package.image)
+        names = listing.entries if listing else ()
+        found += [f"{place}/{name}" for name in names if name.endswith(".dist-info")]
+    return found
+
+
+def _now(prefix: Prefix, package: Installed, infos: Sequence[str], found: Distribution | None) -> str:
+    if found is None or not found.info.endswith(".dist-info"):
+        return "" if any(map(os.path.isdir, infos)) else "is gone"
+    if _is_as_recorded(prefix, package, found):
+        return ""
+    versions = {os.path.basename(info).removesuffix(".dist-info").partition("-")[2] for info in infos}
+    return "was installed again" if found.version in versions else f"is {found.version} now"
 
 
 def _is_as_recorded(prefix: Prefix, package: Installed, found: Distribution) -> bool:

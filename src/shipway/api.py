@@ -95,7 +95,7 @@ class Prefix:
         def check(image: Image) -> None:
             preview = Library(self.site.database)
             preview.add(image.package.image, image.manifest)
-            Work(self.site, preview).check(Intent({image.package.identity: image.package}, policy))
+            Work(self.site, preview).check(Intent(targets_of(self.site, image), policy))
 
         return self._sealer_of_mine().seal(wanted, check)
 
@@ -116,7 +116,7 @@ class Prefix:
         image = self.seal_staged(wanted, policy)
         try:
             return image, self.run(
-                Intent({image.package.identity: image.package}, policy, exclusive=wanted.exclusive),
+                Intent(targets_of(self.site, image), policy, exclusive=wanted.exclusive),
                 f"merge {wanted.name} {wanted.version}",
             )
         except BaseException:
@@ -129,7 +129,7 @@ class Prefix:
         image = self._sealer_of_mine().preview(wanted)
         preview = Library(self.site.database)
         preview.add(image.package.image, image.manifest)
-        return image, Work(self.site, preview).plan(Intent({image.package.identity: image.package}, policy))
+        return image, Work(self.site, preview).plan(Intent(targets_of(self.site, image), policy))
 
     def run(self, intent: Intent, reason: str, *, undoes: int = 0) -> Outcome:
         """Carry out an intent as one transaction."""
@@ -302,7 +302,7 @@ class Transaction:
 
     def install(self, image: Image) -> None:
         """Install a sealed image, or upgrade to it."""
-        self._targets[image.package.identity] = image.package
+        self._targets |= targets_of(self._prefix.site, image)
 
     def remove(self, name: str) -> None:
         """Remove a package.  Raises ShipwayError if it is not installed."""
@@ -323,6 +323,12 @@ class Transaction:
     ) -> None:
         if kind is None:
             self.commit()
+
+
+def targets_of(site: Site, image: Image) -> dict[str, Installed | None]:
+    """What installing an image changes: the package, and what was installed under the name it was staged under."""
+    aliases = {image.alias} & site.database.installed().keys()
+    return {**dict.fromkeys(aliases), image.package.identity: image.package}
 
 
 def staged(tree: str, name: str, version: str, *, move: bool = False, python: str | None = None) -> Staged:

@@ -145,7 +145,7 @@ class Environment:
         while True:
             generation = database.generation()
             there = self.installed()
-            told = what_became_of(self.prefix, there)
+            told = what_became_of(self.prefix, self.target, there)
             if not told:
                 return there
             if not generation.moving and database.generation() == generation:

@@ -19,6 +19,7 @@ from shipway.fs.tree import make_directories
 from shipway.model.entry import DEEPEST, DIRECTORY, LINK, Manifest, join, manifest_of
 from shipway.model.facts import Installed
 from shipway.model.planning import Note
+from shipway.model.projects import identity_in, names_of
 from shipway.prefix.gc import set_aside
 from shipway.prefix.layout import STATE
 from shipway.prefix.library import Library
@@ -56,11 +57,15 @@ class Staged(NamedTuple):
 
 
 class Image(NamedTuple):
-    """A sealed image in a prefix's store, ready to be installed."""
+    """A sealed image in a prefix's store, ready to be installed.
+
+    `alias` is the identity it was staged under, where it was found to be a Python project that has one of its own; else "".
+    """
 
     package: Installed
     manifest: Manifest
     notes: tuple[Note, ...]
+    alias: str = ""
 
 
 class Sealer:
@@ -130,7 +135,7 @@ class Sealer:
             source = f"{tree}{self.site.layout.root}"
             outside = [] if tree_is_gone else _outside(tree, source)
         notes = self._judge_outside(staged, outside)
-        installed = self.site.database.installed().get(staged.identity)
+        installed = self._replaced(staged)
         if not tree_is_gone:
             self._refuse_place(tree, source)
         request = SealRequest(
@@ -147,6 +152,12 @@ class Sealer:
         )
         make_directories(os.path.dirname(request.destination), self.site.shared_mode(0o755), self.site.fs.mkdir)
         return request, notes
+
+    def _replaced(self, staged: Staged) -> Installed | None:
+        """The package that the tree is, most likely, another version of."""
+        installed = self.site.database.installed()
+        name = staged.identity.rpartition("/")[2]
+        return next((installed[i] for i in (staged.identity, *sorted(names_of(name))) if i in installed), None)
 
     def _refuse_place(self, tree: str, source: str) -> None:
         if not os.path.isdir(source):
@@ -263,11 +274,12 @@ class Sealer:
         if self.last is None or self.last.manifest is not manifest:
             files = [entry for entry in manifest.entries() if entry.kind != DIRECTORY]
             size = sum(entry.size for entry in files)
+            identity = identity_in(manifest, staged.identity)
             package = Installed(
-                staged.identity, staged.name, staged.version, manifest.image_name(), len(files), size, staged.exclusive
+                identity, staged.name, staged.version, manifest.image_name(), len(files), size, staged.exclusive
             )
-            self.last = Image(package, manifest, ())
-        return Image(self.last.package._replace(python=python), manifest, tuple(notes))
+            self.last = Image(package, manifest, (), "" if identity == staged.identity else staged.identity)
+        return self.last._replace(package=self.last.package._replace(python=python), notes=tuple(notes))
 
     def _with_bytecode(
         self, staged: Staged, request: SealRequest, scanned: Scanned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
@@ -80,11 +81,11 @@ def command(call: Call, tree: str, **wanted: Unpack[Wanted]) -> int | None:
             from shipway.cli.merge_plan import show
 
             return show(call, prefix, *prefix.plan_merge(staged, policy), explain=wanted["explain"])
-        before = prefix.site.database.installed().get(staged.identity)
+        _take_over(call, prefix, staged)
         image, outcome = prefix.merge(staged, policy)
         if wanted["no_undo"]:
             _forget(prefix, outcome)
-        _deliver(call, image, outcome, before.version if before else "")
+        _deliver(call, image, outcome)
     return None
 
 
@@ -115,12 +116,26 @@ def _forget(prefix: Prefix, outcome: Outcome) -> None:
         prefix.forget_undo(outcome.number)
 
 
-def _deliver(call: Call, image: Image, outcome: Outcome, before: str) -> None:
+def _take_over(call: Call, prefix: Prefix, staged: Staged) -> None:
+    """What pip installed of the project that the tree is, if it is one; only then what it takes is loaded."""
+    from shipway.python.staged import infos_in
+
+    infos = infos_in(f"{os.path.realpath(staged.tree)}{prefix.site.layout.root if staged.destdir else ''}")
+    if not infos:
+        return
+    from shipway.adopting import adopt_before
+    from shipway.cli.pip_report import tell_adopted
+
+    tell_adopted(call, adopt_before(prefix, staged, infos))
+
+
+def _deliver(call: Call, image: Image, outcome: Outcome) -> None:
     from shipway.cli.report import deliver, footnote
     from shipway.cli.text import plural
 
     package = image.package
     here = f"{package.name} {package.version} is in {call.root}"
+    before = next((change.old for change in outcome.changes if change.old), "")
     instead = f" instead of {before}" if before and before != package.version else ""
     sentence = f"{here}{instead} {footnote(outcome, plural(package.files, 'file'))}"
     deliver(call, outcome, sentence, image.notes, nothing=f"{here} already; there was nothing to do")

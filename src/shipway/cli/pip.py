@@ -112,14 +112,11 @@ def _pass_on(call: Call, words: Sequence[str]) -> int:
 
 
 def _tell(call: Call, done: Done, *, dry_run: bool) -> None:
-    from shipway.cli.pip_report import document, sentences
+    from shipway.cli.pip_report import document, sentences, tell_adopted
 
     for text in done.notes:
         call.console.warn(text)
-    for name, version, damage in done.adopted:
-        call.console.say(f"{name} {version} was installed by somebody else; it was taken over as it was")
-        for text in damage:
-            call.console.warn(f"{name} was damaged: {text}")
+    tell_adopted(call, done.adopted)
     if call.json:
         call.console.document(document(call, done))
     elif not call.quiet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from shipway.cli.call import Call
@@ -9,7 +10,16 @@ from shipway.cli.report import document as report_of
 from shipway.cli.report import footnote
 
 if TYPE_CHECKING:
+    from shipway.adopting import Adopted
     from shipway.installing import Change, Done
+
+
+def tell_adopted(call: Call, adopted: Iterable[Adopted]) -> None:
+    """What was taken over from others, and how it was found."""
+    for name, version, damage in adopted:
+        call.console.say(f"{name} {version} was installed by somebody else; it was taken over as it was")
+        for text in damage:
+            call.console.warn(f"{name} was damaged: {text}")
 
 
 def document(call: Call, done: Done) -> dict[str, object]:

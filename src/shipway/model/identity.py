@@ -25,8 +25,13 @@ def identity_of(name: str) -> str:
         return f"pkg:generic/{_checked(name, name)}"
     parts = [_checked(part, name) for part in purl["rest"].split("/")]
     if purl["type"] == "pypi":
-        parts = [re.sub(r"[-_.]+", "-", part).lower() for part in parts]
+        parts = [project(part) for part in parts]
     return f"pkg:{purl['type']}/{'/'.join(parts)}"
+
+
+def project(name: str) -> str:
+    """The name of a Python project as names are compared (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def short_name(identity: str) -> str:

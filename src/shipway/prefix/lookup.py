@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from shipway.errors import ShipwayError
 from shipway.model.facts import OVERRIDE, Installed, Override
+from shipway.model.identity import project
 from shipway.prefix.database import Database
 
 
@@ -22,6 +23,8 @@ def resolve(database: Database, name: str) -> Installed:
     if name in installed:
         return installed[name]
     found = [package for package in installed.values() if package.name == name]
+    if not found and f"pkg:pypi/{project(name)}" in installed:
+        return installed[f"pkg:pypi/{project(name)}"]
     if len(found) == 1:
         return found[0]
     if found:

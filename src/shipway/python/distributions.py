@@ -9,8 +9,9 @@ import csv
 import os
 from typing import NamedTuple
 
+from shipway.model.identity import project as normal
 from shipway.python.legacy import legacy
-from shipway.python.metadata import normal, stated, text_of
+from shipway.python.metadata import stated, text_of
 from shipway.python.target import Target
 
 __all__ = ["Distribution", "installed", "leftovers", "normal", "remnants"]

@@ -20,7 +20,8 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from shipway.python.metadata import entry_points, normal, stated, text_of
+from shipway.model.identity import project
+from shipway.python.metadata import entry_points, stated, text_of
 
 _NO_LIST = (
     "was installed by distutils, or by a distribution, and left no list of its files: it cannot be removed accurately"
@@ -102,7 +103,7 @@ def _egg_link(path: str) -> Legacy:
     name = os.path.basename(path).removesuffix(".egg-link")
     infos = os.listdir(source) if os.path.isdir(source) else []
     found = next(
-        (i for i in infos if i.endswith(".egg-info") and normal(i.removesuffix(".egg-info")) == normal(name)), ""
+        (i for i in infos if i.endswith(".egg-info") and project(i.removesuffix(".egg-info")) == project(name)), ""
     )
     about = stated(text_of(f"{source}/{found}/PKG-INFO")) if found else {}
     refusal = f"is a development install of {source}, and shares easy-install.pth with others of its kind"

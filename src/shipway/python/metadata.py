@@ -1,17 +1,11 @@
 """Core metadata of installed projects, as far as it is needed here: name and version.
 
-Sources: "Core metadata specifications" (packaging.python.org), PEP 503 for names.
+Source: "Core metadata specifications" (packaging.python.org).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-
-
-def normal(name: str) -> str:
-    """A project's name as names are compared (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def stated(text: str) -> dict[str, str]:
