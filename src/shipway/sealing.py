@@ -242,16 +242,16 @@ class Sealer:
             self.site.fs.take(made, kept)
         except FileExistsError:
             self._replace_if_damaged(made, kept, manifest)
-            self.site.fs.remove_tree(made)
+            self.session.discard(made)
 
     def _replace_if_damaged(self, made: str, kept: str, manifest: Manifest) -> None:
         """An image of this name is there; if somebody wrote through a hard link of it, the new one takes its place."""
         differences = compare(f"{kept}/tree", manifest, quick=True, jobs=self.site.options.jobs)
         if any(not d.metadata_only for d in differences):
-            beside = f"{kept}.damaged-{self.session.token}"
-            set_aside(self.site, kept, beside)
+            aside = f"{self.session.area}/damaged-{self.count}"
+            set_aside(self.site, kept, aside)
             self.site.fs.take(made, kept)
-            self.site.fs.remove_tree(beside)
+            self.session.discard(aside)
 
     def _shared(self, tree: str, manifest: Manifest) -> Manifest:
         """Give an image's files and directories the modes of a prefix that a group shares."""

@@ -25,9 +25,9 @@ class Busy(FileSystem):
         self.written = 0
 
     def step(self, operation: str, path: str) -> None:
-        if operation in ("unlink", "rmdir") and "/undo-" in path and self.written < 5:
+        if operation in ("unlink", "rmdir") and "/undo/2/" in path and self.written < 5:
             directory = Path(path).parent if operation == "unlink" else Path(path)
-            if directory.parent.name == "undo-2":
+            if directory.parent.name == "2":
                 self.written += 1
                 (directory / f"late{self.written}").write_text("somebody's")
 

@@ -246,10 +246,10 @@ def test_a_session_that_is_just_being_born_is_not_swept(root: Path) -> None:
     with open_prefix(root) as prefix:
         layout = Layout(prefix.site.layout.root)
         Path(layout.session_lock("feed" * 4)).touch()
-        sweep(prefix.site.fs, layout, frozenset(), frozenset())
+        sweep(prefix.site, frozenset())
         assert not os.path.exists(layout.session_lock("feed" * 4))
         with Session(prefix.site) as session:
-            sweep(prefix.site.fs, layout, frozenset(), frozenset())
+            sweep(prefix.site, frozenset())
             assert os.path.isdir(session.area)
 
 

@@ -18,18 +18,27 @@ from shipway.cli.options import as_command, pass_call
 @pass_call
 def command(call: Call, keep: int | None) -> None:
     """Give up undo areas beyond the horizon, images that nothing refers to, and remains of dead processes."""
-    from shipway.cli.text import plural, ranges
+    from shipway.cli.text import plural, ranges, visible
 
     call.if_interrupted = "run it again, it goes on where it stopped"
     with call.open() as prefix:
         done = prefix.gc(keep)
+    call.console.warn(*(visible(str(left)) for left in done.left))
     if call.json:
         call.console.document(
-            {"transactions": list(done.transactions), "images": list(done.images), "strays": list(done.strays)}
+            {
+                "transactions": list(done.transactions),
+                "images": list(done.images),
+                "strays": list(done.strays),
+                "left": [left._asdict() for left in done.left],
+                "earlier": list(done.earlier),
+            }
         )
         return
     for stray in done.strays:
         call.console.say(f"note: {stray} was written into an old directory; it is kept there")
+    for path in done.earlier:
+        call.console.say(f"note: {path}, given up earlier, is gone now")
     if not done.transactions and not done.images:
         call.console.answer("nothing was left to give up")
         return

@@ -19,6 +19,13 @@ class Ear:
         self.tells_steps: bool = False
         self.committed: int = 0
         self.recovered: list[str] = []
+        self._warned: set[str] = set()
+
+    def _warn(self, text: str) -> None:
+        """Once, however often a command comes across it."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self.console.warn(text)
 
     def __call__(self, event: Event) -> None:
         """Hear one event."""
@@ -41,6 +48,6 @@ class Ear:
             case "timing":
                 self.console.detail(text)
             case "unfinished" | "stuck":
-                self.console.warn(text)
+                self._warn(text)
             case _:
                 self.console.say(f"note: {text}")

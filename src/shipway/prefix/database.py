@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from shipway.errors import CorruptError
 from shipway.fs.lock import Terms
-from shipway.model.entry import Directory, Entry, Manifest, checked_directory, decode_listing, encode_listing
+from shipway.model.entry import Directory, Manifest, checked_directory, decode_listing, encode_listing
 from shipway.model.facts import (
     BACKUP,
     CONTEST,
@@ -29,6 +29,9 @@ from shipway.model.facts import (
 )
 from shipway.prefix.connection import Connection, Handle, OnStep, checksum, ignore, sealed
 from shipway.prefix.records import MOVING, Draft, Generation, Row, State, Step, chunks
+from shipway.prefix.schema import UNFINISHED
+
+T = TypeVar("T")
 
 LAST = "last"
 """The value of `meta` that holds the highest number of a transaction."""
@@ -37,11 +40,6 @@ TOTAL = "total "
 """With a kind: the value of `meta` that holds the total of the sums of all its facts."""
 
 _ROW = "ref, id, token, state, time, reason, undoes, mode, undo, bytes, inodes, message, units, deltas, changed, sum"
-_UNFINISHED = (
-    "(state < 'done' OR (state > 'done' AND state < 'prepared')"
-    " OR (state > 'prepared' AND state < 'undone') OR state > 'undone')"
-)
-"""What is not one of these states, be it none at all: from the index, whatever the history."""
 
 
 class StaleError(Exception):
@@ -89,7 +87,7 @@ class Database:
                 raise self._db.damaged("transactions are hidden")
 
     def _check_listings(self) -> None:
-        complete = {ref: count for ref, _, _, count in self._images() if count}
+        complete = {ref: count for ref, _, _, count in self.images() if count}
         columns = "SELECT image, path FROM listing INDEXED BY"
         by_image = list(self._db.rows(f"{columns} listing_image"))
         counted = dict.fromkeys(complete, 0)
@@ -150,13 +148,20 @@ class Database:
 
     # -- images ----------------------------------------------------------------------------------------------
 
-    def has_image(self, name: str) -> bool:
-        """Whether an image's listings are recorded in full."""
-        return any(found == name and complete for _, found, _, complete in self._images(name))
-
-    def _images(self, name: str = "") -> Iterable[tuple[int, str, str, int]]:
+    def images(self, name: str = "") -> Iterable[tuple[int, str, str, int]]:
+        """All images, or those of one name: (ref, name, token of the session that holds it, how many listings; 0: not all yet)."""
         where, values = (" WHERE name = ?", (name,)) if name else ("", ())
         return self._db.opened_rows(f"SELECT ref, name, token, complete, sum FROM image{where}", values)
+
+    def claim_image(self, name: str, token: str, is_dead: Callable[[str], bool]) -> bool:
+        """Have an image that is recorded in full held by a session, if no other one that lives does; whether it is."""
+        held = {holder: (ref, name, token, count) for ref, _, holder, count in self.images(name) if count}
+        dead = next((holder for holder in held if is_dead(holder)), None)
+        if token in held or dead is None:
+            return token in held
+        with self._db.writing("claim image") as db:
+            claim = (token, sealed(*held[dead])[-1], held[dead][0], dead)
+            return bool(db.execute("UPDATE image SET token = ?, sum = ? WHERE ref = ? AND token = ?", claim).rowcount)
 
     def register_image(self, name: str, manifest: Manifest, token: str) -> None:
         """Record an image's listings, in chunks that never keep a committer waiting for long; outside the prefix lock."""
@@ -175,13 +180,14 @@ class Database:
 
     def manifest(self, name: str) -> Manifest:
         """The manifest of an image.  Raises CorruptError if it is not recorded or cannot be read."""
-        ref, count = next(((ref, count) for ref, _, _, count in self._images(name) if count), (0, 0))
+        ref, count = next(((ref, count) for ref, _, _, count in self.images(name) if count), (0, 0))
         if not count:
             raise self._db.damaged(f"image {name[:12]} is not recorded")
         sql = "SELECT ?, path, digest, entries, sum FROM listing WHERE image = ?"
         found = {}
         for _, path, digest, entries in self._db.opened_rows(sql, (name, ref)):
-            found[self._directory(path)] = Directory(self._listing(entries), digest)
+            at, listing = self._read(_directory, path), self._read(decode_listing, entries)
+            found[at] = Directory(listing, digest)
         if len(found) != count or "" not in found:
             raise self._db.damaged(f"listings of image {name[:12]} are missing")
         return Manifest(found)
@@ -193,7 +199,7 @@ class Database:
             " FROM listing JOIN image ON image.ref = listing.image WHERE listing.path = ? AND image.complete"
         )
         rows = self._db.opened_rows(sql, (os.fsencode(directory),))
-        return {name: Directory(self._listing(text), digest) for name, _, digest, text in rows if name in names}
+        return {name: Directory(self._read(decode_listing, t), digest) for name, _, digest, t in rows if name in names}
 
     def check_directory(self, directory: str) -> None:
         """Raise CorruptError if one index hides listings of a directory that the other shows."""
@@ -206,21 +212,11 @@ class Database:
         if sorted(self._db.rows(by_path, (path,))) != sorted(self._db.rows(by_image, (path,))):
             raise self._db.damaged("listings are missing")
 
-    def _listing(self, text: str) -> dict[str, Entry]:
+    def _read(self, decode: Callable[[Any], T], value: object) -> T:
         try:
-            return decode_listing(text)
+            return decode(value)
         except (ValueError, TypeError) as error:
             raise self._db.damaged(f"a listing cannot be read: {error}") from error
-
-    def _directory(self, path: bytes) -> str:
-        try:
-            return checked_directory(os.fsdecode(path))
-        except (ValueError, TypeError) as error:
-            raise self._db.damaged(f"a listing cannot be read: {error}") from error
-
-    def images(self) -> list[tuple[int, str, str, bool]]:
-        """All images: (ref, name, token of the session that made it, complete)."""
-        return [(ref, name, token, bool(complete)) for ref, name, token, complete in self._images()]
 
     def used_images(self) -> frozenset[str]:
         """The images that the record refers to: installed ones, backups, and those of transactions that can be undone."""
@@ -235,12 +231,12 @@ class Database:
         backups = {owner.removeprefix(BACKUP) for owner in owners if owner.startswith(BACKUP)}
         return frozenset({Installed.decode("", value).image for value in values[INSTALLED]} | backups)
 
-    def forget_images(self, refs: Iterable[int]) -> None:
-        """Drop the listings of images that nothing refers to, one transaction each."""
-        for ref in refs:
+    def forget_images(self, images: Iterable[tuple[int, str]]) -> None:
+        """Drop the listings of images, (ref, token) each, unless another session has claimed one; one transaction each."""
+        for ref, token in images:
             with self._db.writing("forget image") as db:
-                db.execute("DELETE FROM listing WHERE image = ?", (ref,))
-                db.execute("DELETE FROM image WHERE ref = ?", (ref,))
+                if db.execute("DELETE FROM image WHERE ref = ? AND token = ?", (ref, token)).rowcount:
+                    db.execute("DELETE FROM listing WHERE image = ?", (ref,))
 
     # -- transactions ----------------------------------------------------------------------------------------
 
@@ -328,7 +324,7 @@ class Database:
 
     def unfinished(self) -> list[Row]:
         """Transactions that recovery looks at: everything past its commit point that is not done or undone."""
-        return self._rows(f"{_UNFINISHED} ORDER BY id")
+        return self._rows(f"{UNFINISHED} ORDER BY id")
 
     def prepared(self) -> list[Row]:
         """Transactions before their commit point: of living sessions, or left by dead ones."""
@@ -394,6 +390,10 @@ class Database:
                 db.execute("INSERT INTO fact VALUES (?, ?, ?, ?)", sealed(kind, key, change.new))
         totals = {TOTAL + kind: int(self.meta(TOTAL + kind) or 0) + add for kind, add in more.items()}
         _put_meta(db, {key: str(total) for key, total in totals.items()})
+
+
+def _directory(path: bytes) -> str:
+    return checked_directory(os.fsdecode(path))
 
 
 def _put_meta(db: Handle, values: Mapping[str, str]) -> None:

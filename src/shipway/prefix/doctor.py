@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shipway.errors import ShipwayError
-from shipway.fs.lock import Terms, is_locked
+from shipway.fs.lock import Terms
 from shipway.fs.mount import mount_points
 from shipway.fs.probe import Capabilities, probe
 from shipway.fs.space import flags, free
 from shipway.prefix.database import Database
 from shipway.prefix.layout import Layout
+from shipway.prefix.leftover import expected, given_up
 from shipway.prefix.records import Row, State
 from shipway.prefix.schema import SETTINGS
+from shipway.prefix.session import abandoned, is_alive, sessions
 
 LOW_BYTES = 1 << 30
 LOW_INODES = 10_000
@@ -224,7 +226,7 @@ def _place(patient: _Patient) -> Iterator[Finding]:
 def _transactions(patient: _Patient) -> Iterator[Finding]:
     rows = patient.database.unfinished() if patient.database else []
     for row in rows:
-        yield _transaction(row, living=_is_alive(patient, row.token))
+        yield _transaction(row, living=is_alive(patient.layout, row.token))
     if patient.database and not rows:
         yield Finding("transactions", Level.OK, "all are finished")
 
@@ -244,9 +246,9 @@ def _transaction(row: Row, *, living: bool) -> Finding:
 def _sessions(patient: _Patient) -> Iterator[Finding]:
     if not os.path.isdir(patient.layout.work) or not os.access(patient.layout.work, os.R_OK | os.X_OK):
         return
-    tokens = {name.removesuffix(".lock") for name in os.listdir(patient.layout.work)}
+    tokens = sessions(patient.layout)
     unfinished = {row.token for row in patient.database.unfinished()} if patient.database else set()
-    dead = [token for token in tokens - unfinished if not _is_alive(patient, token)]
+    dead = [token for token in tokens - unfinished if not is_alive(patient.layout, token)]
     if dead:
         text = f"{len(dead)} dead process{'es' if len(dead) > 1 else ''} left something in {patient.layout.work}"
         yield Finding(
@@ -257,12 +259,16 @@ def _sessions(patient: _Patient) -> Iterator[Finding]:
         )
 
 
-def _is_alive(patient: _Patient, token: str) -> bool:
-    """Whether a session's process lives; one of another user, whose lock may not be opened, is taken to."""
-    try:
-        return is_locked(patient.layout.session_lock(token))
-    except PermissionError:
-        return True
+def _leftovers(patient: _Patient) -> Iterator[Finding]:
+    """What nobody needs any longer and is still there: something may keep it from being removed."""
+    layout = patient.layout
+    if os.access(layout.work, os.R_OK | os.X_OK):
+        for left in abandoned(layout):
+            yield Finding("leftovers", Level.WARN, f"{left.path} is still there: {left.problem}", left.hint)
+    if patient.database and os.access(layout.undo, os.R_OK | os.X_OK):
+        for path, _ in given_up(layout, patient.database):
+            left = expected(path)
+            yield Finding("leftovers", Level.WARN, f"{left.path} is still there: {left.problem}", left.hint)
 
 
 def _lost(patient: _Patient) -> Iterator[Finding]:
@@ -295,5 +301,6 @@ _CHECKS: tuple[Callable[[_Patient], Iterator[Finding]], ...] = (
     _place,
     _transactions,
     _sessions,
+    _leftovers,
     _lost,
 )

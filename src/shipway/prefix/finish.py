@@ -22,6 +22,7 @@ from shipway.model.planning import Note
 from shipway.model.unit import Verb
 from shipway.prefix.journal import Journal
 from shipway.prefix.layout import saved, staged
+from shipway.prefix.leftover import IN_THE_WAY, remove
 from shipway.prefix.records import Step
 from shipway.prefix.site import Site
 from shipway.store.attributes import CAPABILITY
@@ -76,7 +77,7 @@ class Finisher:
         if found.kind == DIRECTORY:
             self._look_through_directory(step, there)
         else:
-            self._disarm_one(there)
+            self._disarm_one(step.unit.path, there)
 
     def _look_through_directory(self, step: Step, there: str) -> None:
         manifests = [self.journal.manifest(s.image).subtree(s.path) for s in step.unit.replaces]
@@ -87,24 +88,31 @@ class Finisher:
                 text = "was changed by somebody; their version is kept in the undo area"
                 self.changed[join(step.unit.path, name)] = f"u{step.seq}/{name}"
                 self.notes.append(Note("changed", join(step.unit.path, name), text))
-            self._disarm(there, manifest)
+            self._disarm(step.unit.path, there, manifest)
 
-    def _disarm(self, there: str, manifest: Manifest) -> None:
+    def _disarm(self, at: str, there: str, manifest: Manifest) -> None:
         """Old programs with setuid or capabilities must not stay usable in the undo area (I11)."""
         if not any(entry.mode & SPECIAL_BITS or entry.xattrs for entry in manifest.entries()):
             return
         for path, entry in manifest.files():
             if _is_armed(entry):
-                self._disarm_one(f"{there}/{path}")
+                self._disarm_one(join(at, path), f"{there}/{path}")
 
-    def _disarm_one(self, path: str) -> None:
-        found = look(path)
+    def _disarm_one(self, path: str, there: str) -> None:
+        """One that is immutable stays as it is: nobody else may look into an undo area."""
+        found = look(there)
         if found is None or found.kind != FILE:
             return
-        if found.mode & SPECIAL_BITS:
-            self.site.fs.chmod(path, found.mode & ~SPECIAL_BITS)
-        if CAPABILITY in os.listxattr(path, follow_symlinks=False):
-            self.site.fs.remove_xattr(path, CAPABILITY)
+        try:
+            if found.mode & SPECIAL_BITS:
+                self.site.fs.chmod(there, found.mode & ~SPECIAL_BITS)
+            if CAPABILITY in os.listxattr(there, follow_symlinks=False):
+                self.site.fs.remove_xattr(there, CAPABILITY)
+        except PermissionError as error:
+            text = (
+                f"keeps its special rights in the undo area: {(error.strerror or '').lower()}; `shipway gc` says more"
+            )
+            self.notes.append(Note("armed", path, text))
 
     def _give_back(self, path: str, taken: str) -> None:
         """A stray returns to its name; where that is taken by now it goes to lost+found."""
@@ -114,11 +122,22 @@ class Finisher:
             self.site.fs.place(taken, live)
             self.notes.append(Note("stray", path, "was written while the commit was under way; it is where it was"))
         except OSError:
-            lost = f"{self.site.layout.lost}/{self.number}/{path}"
+            self.notes.append(
+                Note("stray", path, f"was written while the commit was under way; {self._lose(path, taken)}")
+            )
+
+    def _lose(self, path: str, taken: str) -> str:
+        """Move a stray to lost+found; one that cannot be moved stays in the undo area."""
+        lost = f"{self.site.layout.lost}/{self.number}/{path}"
+        try:
             make_directories(os.path.dirname(lost), 0o700, self.site.fs.mkdir)
             self.site.fs.take(taken, lost)
-            text = f"was written while the commit was under way; its name is taken, it lies in {lost}"
-            self.notes.append(Note("stray", path, text))
+        except OSError as error:
+            if error.errno not in IN_THE_WAY:
+                raise
+            below = taken.removeprefix(self.journal.area)
+            return f"it cannot be moved and lies in {self.site.layout.undo_of(self.number)}{below}"
+        return f"its name is taken, it lies in {lost}"
 
     # -- the undo area ---------------------------------------------------------------------------------------
 
@@ -130,7 +149,7 @@ class Finisher:
             return False
         for name in os.listdir(area):
             if name not in kept or not _KEPT.match(name):
-                self.site.fs.remove_tree(f"{area}/{name}")
+                remove(self.site.fs, f"{area}/{name}")  # what cannot be removed goes with the undo area
         if not os.listdir(area):
             self.site.fs.rmdir(area)
             return False
@@ -170,7 +189,10 @@ def _is_armed(entry: Entry) -> bool:
 
 
 def sweep_bytecode(site: Site, steps: Iterable[Step]) -> None:
-    """Remove what late importers wrote after the sources had gone (I6): bytecode alone, never anything else."""
+    """Remove what late importers wrote after the sources had gone (I6): bytecode alone, never anything else.
+
+    What may not be removed stays: bytecode is never the cause of a failure.
+    """
     for step in steps:
         if step.unit.verb is Verb.RETIRE and not step.unit.derived:
             if step.unit.kind == DIRECTORY:
@@ -182,7 +204,7 @@ def sweep_bytecode(site: Site, steps: Iterable[Step]) -> None:
 def _sweep_directory(site: Site, live: str) -> None:
     found = look(live)
     if found is not None and found.kind == DIRECTORY and _holds_derived_only(live):
-        site.fs.remove_tree(live)
+        remove(site.fs, live, lambda path: not is_derived(path))
 
 
 def _sweep_source(site: Site, path: str) -> None:
@@ -191,7 +213,7 @@ def _sweep_source(site: Site, path: str) -> None:
     directory = site.layout.live(parent_of(path))
     names = [_names(directory), _names(f"{directory}/__pycache__")]
     for derived in bytecode_of(path, *names):
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, IsADirectoryError, PermissionError):
             site.fs.unlink(site.layout.live(derived))
 
 

@@ -4,7 +4,8 @@ state.sqlite      the record                        images/NAME/tree/…   seale
 lock, queue       who may commit, who comes next    work/TOKEN/          a session's staging area
 leases/           what programs and builds hold     work/TOKEN.lock      held while the session lives
 lost+found/TX/    strays with no way back           undo/TX/             what a commit took out
-logs/             of builds                     builds/              what images were built from
+logs/             of builds                         undo/left-TOKEN-N/   what a session could not remove
+                                                    builds/              what images were built from
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from shipway.model.entry import join
 
 STATE = "var/lib/shipway"
 """The state directory, relative to the prefix; walks never enter it."""
+
+LEFT = "left-"
+"""What names in `undo/` begin with that are no undo areas, but what could not be removed."""
 
 
 class Layout(NamedTuple):
@@ -97,6 +101,10 @@ class Layout(NamedTuple):
     def undo_of(self, number: int) -> str:
         """The undo area of a transaction."""
         return f"{self.undo}/{number}"
+
+    def put_by(self, token: str, number: int) -> str:
+        """Something that a session could not remove."""
+        return f"{self.undo}/{LEFT}{token}-{number}"
 
     def area(self, number: int, token: str) -> str:
         """Where the taken-out content of a transaction lies now: in its undo area once it is finished."""

@@ -7,15 +7,13 @@ unknown is recognised by its content.
 
 from __future__ import annotations
 
-import os
-
 from shipway.errors import StuckError
 from shipway.fs.lock import forget
 from shipway.prefix.finish import Finisher
 from shipway.prefix.journal import Journal
 from shipway.prefix.library import Library
 from shipway.prefix.records import Row, State, Step
-from shipway.prefix.session import is_alive, is_token, sweep
+from shipway.prefix.session import is_alive, sessions, sweep
 from shipway.prefix.site import Site
 
 
@@ -23,7 +21,7 @@ def needs_recovery(site: Site) -> bool:
     """Whether a transaction of a dead process waits to be finished, or a dead session to be swept; takes no lock."""
     if any(not is_alive(site.layout, row.token) for row in site.database.unfinished()):
         return True
-    return any(not is_alive(site.layout, name) for name in _sessions(site))
+    return any(not is_alive(site.layout, name) for name in sessions(site.layout))
 
 
 def recover_locked(site: Site, *, again: bool = False) -> list[str]:
@@ -100,10 +98,6 @@ def _sweep(site: Site) -> list[str]:
     if dead:
         site.database.discard(dead)
     needed = frozenset(row.token for row in site.database.unfinished())
-    if not any(not is_alive(site.layout, name) for name in _sessions(site) - needed):
+    if not any(not is_alive(site.layout, name) for name in sessions(site.layout) - needed):
         return []
-    return sweep(site.fs, site.layout, needed, site.database.used_images())
-
-
-def _sessions(site: Site) -> set[str]:
-    return {token for name in os.listdir(site.layout.work) if is_token(token := name.removesuffix(".lock"))}
+    return sweep(site, needed)

@@ -64,6 +64,12 @@ CREATE TABLE unit (
 
 SETTINGS = {"journal_mode": "delete", "synchronous": 3, "foreign_keys": 0}
 
+UNFINISHED = (
+    "(state < 'done' OR (state > 'done' AND state < 'prepared')"
+    " OR (state > 'prepared' AND state < 'undone') OR state > 'undone')"
+)
+"""What is not one of these states, be it none at all: from the index, whatever the history."""
+
 
 def statements() -> list[str]:
     """The statements that make the tables, one by one, as SQLite keeps them."""

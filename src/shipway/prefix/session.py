@@ -1,20 +1,22 @@
 """A session: one process at work on a prefix, with a staging area of its own and a lock that says it lives.
 
 What a dead session leaves is found by its lock being free.  Before its commit point that is only a staging area, and
-perhaps a tree that `--move` had taken: the tree goes back where it came from.
+perhaps a tree that `--move` had taken: the tree goes back where it came from.  What cannot be removed, or given back, never makes
+somebody else's command fail: it is told, and tried again later.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 from typing import Self
 
 from shipway.errors import LockedError, ShipwayError
-from shipway.fs.lock import FileLock, forget, is_locked
-from shipway.fs.system import FileSystem
+from shipway.fs.lock import FileLock, forget, holders, is_locked
 from shipway.prefix.layout import Layout
+from shipway.prefix.leftover import Leftover, as_owner, discard, owner
 from shipway.prefix.site import Site
 
 ORIGIN = "origin"
@@ -32,8 +34,8 @@ class Session:
 
     def __init__(self, site: Site) -> None:
         self.needed = False
-        self._fs = fs = site.fs
-        layout = site.layout
+        self._site, self._fs = site, site.fs
+        fs, layout = site.fs, site.layout
         self.token = os.urandom(8).hex()
         self.area = layout.session(self.token)
         self._lock = FileLock(layout.session_lock(self.token), site.lock_mode, what="a session")
@@ -63,18 +65,28 @@ class Session:
         """The tree is ours for good, or was given back."""
         forget(f"{self.area}/{ORIGIN}")
 
-    def clear(self) -> None:
-        """Empty the staging area; the session stays."""
-        for name in os.listdir(self.area):
-            if name not in (ORIGIN, FULL):
-                self._fs.remove_tree(f"{self.area}/{name}")
+    def clear(self) -> list[Leftover]:
+        """Empty the staging area; the session stays.  Returns what could not be removed."""
+        names = [name for name in os.listdir(self.area) if name not in (ORIGIN, FULL)]
+        return [left for name in names if (left := self.discard(f"{self.area}/{name}"))]
+
+    def discard(self, path: str) -> Leftover | None:
+        """Remove something of the staging area; what cannot be removed is out of the way, and returned."""
+        return discard(self._fs, self._site.layout, path, self.token)
 
     def close(self) -> None:
         """Remove what is left of the staging area, unless it is needed, and end."""
-        if not self.needed:
-            self._fs.remove_tree(self.area)
-            forget(self._lock.path)
-        self._lock.release()
+        try:
+            if not self.needed:
+                self._remove()
+        finally:
+            self._lock.release()
+
+    def _remove(self) -> None:
+        left = self.discard(self.area)
+        if left:
+            self._site.tell("note", str(left))
+        forget(self._lock.path)
 
     def __enter__(self) -> Self:
         return self
@@ -89,27 +101,50 @@ def is_token(name: str) -> bool:
 
 
 def is_alive(layout: Layout, token: str) -> bool:
-    """Whether the process of a session still lives (by its lock, which the kernel holds)."""
-    return is_locked(layout.session_lock(token))
+    """Whether the process of a session still lives (by its lock, which the kernel holds).
+
+    Another user's, whose lock may not be opened, is taken to: it is his to clear away.
+    """
+    try:
+        return is_locked(layout.session_lock(token))
+    except PermissionError:
+        return True
 
 
-def sweep(fs: FileSystem, layout: Layout, needed: frozenset[str], used_images: frozenset[str]) -> list[str]:
+def is_dead(layout: Layout, token: str) -> bool:
+    """Whether it does not."""
+    return not is_alive(layout, token)
+
+
+def sessions(layout: Layout) -> set[str]:
+    """The tokens of all sessions that there is something of, living or dead."""
+    return {token for name in os.listdir(layout.work) if is_token(token := name.removesuffix(".lock"))}
+
+
+def abandoned(layout: Layout) -> list[Leftover]:
+    """What dead sessions of other users left, which only they may clear away."""
+    found = []
+    for token in sorted(sessions(layout)):
+        lock = layout.session_lock(token)
+        if os.path.exists(lock) and not os.access(lock, os.R_OK | os.W_OK) and not holders(lock):
+            problem = f"a dead process of {owner(lock)} left it"
+            found.append(Leftover(layout.session(token), problem, f"`shipway recover` {as_owner(lock)} removes it"))
+    return found
+
+
+def sweep(site: Site, needed: frozenset[str]) -> list[str]:
     """Remove what dead sessions left, but for those whose token is `needed`; returns what there is to tell.
 
     Call under the prefix lock.  A tree that `--move` had taken is put back first, unless it has become an image in use.
     """
     told = []
-    kept = {layout.image(name) for name in used_images}
-    for name in sorted(os.listdir(layout.work)):
-        token = name.removesuffix(".lock")
-        lock = FileLock(layout.session_lock(token), what="a session")
-        if not is_token(token) or token in needed or not _obtained(lock):
+    kept = {site.layout.image(name) for name in site.database.used_images()}
+    for token in sorted(sessions(site.layout) - needed):
+        lock = FileLock(site.layout.session_lock(token), what="a session")
+        if not _obtained(lock):
             continue
         try:
-            area = layout.session(token)
-            if os.path.isdir(area):
-                told += _give_back(fs, layout, token, kept)
-                fs.remove_tree(area)
+            told += _clear_away(site, token, kept)
             forget(lock.path)
         finally:
             lock.release()
@@ -117,12 +152,31 @@ def sweep(fs: FileSystem, layout: Layout, needed: frozenset[str], used_images: f
 
 
 def _obtained(lock: FileLock) -> bool:
-    """Whether a session is dead: its lock is ours now, so that one just being born makes itself another."""
+    """Whether a session is dead, and ours to clear away: its lock is ours now, so that one just being born makes itself another."""
     try:
         lock.acquire(wait=0)
-    except LockedError:
+    except (LockedError, PermissionError):
         return False
     return True
+
+
+def _clear_away(site: Site, token: str, kept: set[str]) -> list[str]:
+    area = site.layout.session(token)
+    if not os.path.isdir(area):
+        return []
+    try:
+        told = _give_back(site, token, kept)
+    except _KeptError as error:
+        site.tell("unfinished", str(error))
+        return []
+    left = discard(site.fs, site.layout, area, token)
+    if left:
+        site.tell("note", str(left))
+    return told
+
+
+class _KeptError(Exception):
+    """A tree that `--move` had taken cannot be given back now; says why, and what to do."""
 
 
 def _texts(value: object) -> list[str]:
@@ -135,25 +189,43 @@ def _texts(value: object) -> list[str]:
     return value
 
 
-def _give_back(fs: FileSystem, layout: Layout, token: str, kept: set[str]) -> list[str]:
+def _taken(layout: Layout, token: str) -> tuple[str, list[str]]:
+    """The tree that a session had taken, and where it may lie now; "" if it took none.
+
+    Raises ShipwayError if that cannot be read: nobody knows then what must not be removed.
+    """
     area = layout.session(token)
     try:
         with open(f"{area}/{ORIGIN}", "rb") as note:
             tree, *places = _texts(json.load(note))
     except FileNotFoundError:
-        return []
+        return "", []
     except (ValueError, TypeError, RecursionError) as error:
         hint = f"look into {area}, then remove it"
         raise ShipwayError(f"{area}/{ORIGIN} cannot be read: {error}", hint=hint) from error
     ours = [p for p in places if os.path.normpath(p).startswith((f"{area}/", f"{layout.images}/"))]
-    place = next((p for p in ours if os.path.lexists(p) and p not in kept), None)
+    return tree, [place for place in ours if os.path.lexists(place)]
+
+
+def _give_back(site: Site, token: str, kept: set[str]) -> list[str]:
+    tree, places = _taken(site.layout, token)
+    place = next((place for place in places if place not in kept), None)
     if place is None:
         return []
     try:
-        fs.place(place, tree)
+        site.fs.place(place, tree)
     except OSError as error:
-        raise ShipwayError(
-            f"an interrupted --move had taken {tree}; it cannot be put back: {error.strerror}",
-            hint=f"move {place} where you want it, then run the command again",
+        raise _KeptError(
+            f"an interrupted --move had taken {tree}; it cannot be put back: {error.strerror};"
+            f" until it can, or you move it yourself, it waits in {place}"
         ) from error
     return [f"an interrupted merge --move had taken {tree}: it is back"]
+
+
+def images_to_give_back(layout: Layout) -> set[str]:
+    """The images that are trees which `--move` had taken, and which could not be given back yet."""
+    found: set[str] = set()
+    for token in sessions(layout):
+        with contextlib.suppress(PermissionError):
+            found.update(os.path.basename(os.path.dirname(place)) for place in _taken(layout, token)[1])
+    return found

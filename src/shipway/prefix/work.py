@@ -22,7 +22,7 @@ from shipway.prefix.finish import Finisher
 from shipway.prefix.gc import collect_beyond_horizon
 from shipway.prefix.library import Library
 from shipway.prefix.records import PackageChange, Step
-from shipway.prefix.session import Session
+from shipway.prefix.session import Session, is_dead
 from shipway.prefix.site import Site
 from shipway.store.link import LinkMode, LinkRequest, link_out
 
@@ -77,7 +77,9 @@ class Work:
         notes = [*committed.planned.plan.notes, *self._finish(session, committed)]
         notes += self._regenerate(committed.steps)
         with suppress(LockedError):
-            notes += [Note("stray", path, LATE) for path in collect_beyond_horizon(self.site)]
+            collected = collect_beyond_horizon(self.site)
+            notes += [Note("stray", path, LATE) for path in collected.strays]
+            notes += [Note("left", left.path, left.text) for left in collected.left]
         return Outcome(
             committed.number,
             package_changes(committed.planned),
@@ -119,8 +121,9 @@ class Work:
         if planned.plan.backups is not None:
             self._store_backup(planned)
         for name, manifest in self.library.fresh.items():
-            if not database.has_image(name):
-                database.register_image(name, manifest, self.fresh_tokens.get(name, token))
+            holder = self.fresh_tokens.get(name, token)
+            if not database.claim_image(name, holder, partial(is_dead, self.site.layout)):
+                database.register_image(name, manifest, holder)
         rescue.pin(self.site, planned.plan.units)
 
     def _store_backup(self, planned: Planned) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -71,6 +71,15 @@ def strays(root: str, manifest: Manifest, path: str) -> list[str]:
     derived.  `root` may be a single file: that has none.
     """
     return sorted(_strays(root, manifest, path)) if os.path.isdir(root) and not os.path.islink(root) else []
+
+
+def is_stray(root: str, path: str, manifests: Iterable[Manifest]) -> bool:
+    """Whether a file at `path` in `root` is a stray by each of some manifests, as `strays` tells it."""
+
+    def is_there(source: str) -> bool:
+        return os.path.lexists(join(root, source))
+
+    return all(m.entry(path) is None and not _is_derived_file(path, m, is_there) for m in manifests)
 
 
 class Measure(NamedTuple):
@@ -263,10 +272,14 @@ def _is_derived(path: str, beside: dict[str, bool], manifest: Manifest) -> bool:
     """Whether something unknown was derived: by its place, or because its source is or was there."""
     if beside[path.rpartition("/")[2]]:
         return is_cache_directory(path)
+    return _is_derived_file(path, manifest, lambda source: source.rpartition("/")[2] in beside)
+
+
+def _is_derived_file(path: str, manifest: Manifest, is_there: Callable[[str], bool]) -> bool:
     if not is_derived(path):
         return False
     parent = parent_of(path)
     sources = sources_of(path)
     if any(parent_of(source) != parent for source in sources):
         return True
-    return any(source.rpartition("/")[2] in beside or manifest.entry(source) for source in sources)
+    return any(is_there(source) or manifest.entry(source) for source in sources)
