@@ -36,7 +36,8 @@ class Holder:
 
     def __init__(self, root: Path, span: str = "all", kind: int = SHARE, *, stopped: bool = False) -> None:
         first, length = SPANS[span]
-        self._words = [Layout(str(root)).database, str(kind), str(first), str(length)]
+        self.path = Layout(str(root)).database
+        self._words = [self.path, str(kind), str(first), str(length)]
         self._stopped = stopped
         self._process: subprocess.Popen[str] | None = None
 
@@ -53,15 +54,24 @@ class Holder:
 
     def take(self) -> Self:
         """Take it; it is held when this returns."""
-        pipe = subprocess.PIPE
-        words = [sys.executable, "-c", HOLD, *self._words]
-        self._process = subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True)
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "held\n"
+        self.start()
+        self.await_held()
         if self._stopped:
             os.kill(self.pid, signal.SIGSTOP)
             os.waitpid(self.pid, os.WUNTRACED)
         return self
+
+    def start(self) -> None:
+        """Begin to take it, be it that others have to let go of it first."""
+        pipe = subprocess.PIPE
+        words = [sys.executable, "-c", HOLD, *self._words]
+        self._process = subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True)
+
+    def await_held(self) -> None:
+        """Return when it is held."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "held\n"
 
     def leave(self) -> None:
         """End; nothing if that has been done, or it was never taken."""
