@@ -14,6 +14,7 @@ from shipway.prefix.layout import Layout
 from shipway.prefix.records import Draft, State
 from tests.harness import make_tree, open_prefix, package
 from tests.prefix.strangers import as_nobody, needs_root, open_place
+from tests.record import ALONE, Holder
 
 
 @pytest.fixture
@@ -48,6 +49,16 @@ def test_a_sound_prefix_has_nothing_but_good_news(layout: Layout) -> None:
     assert {finding.level for finding in examine(layout.root)} <= {Level.OK, Level.WARN}
     assert found(layout.root, "record")[0].text.startswith("1 packages; journal_mode delete, synchronous 3")
     assert found(layout.root, "transactions") == [Finding("transactions", Level.OK, "all are finished")]
+
+
+def test_who_sits_on_the_record_is_named(layout: Layout) -> None:
+    with Holder(Path(layout.root)).take() as holder:
+        warned = found(layout.root, "record")[-1]
+    assert (warned.level, warned.text.startswith(f"process {holder.pid} (")) == (Level.WARN, True)
+    with Holder(Path(layout.root), kind=ALONE).take() as holder:
+        (failed,) = found(layout.root, "record")
+    assert (failed.level, f"is locked by process {holder.pid} (" in failed.text) == (Level.FAIL, True)
+    assert "backup" not in failed.hint
 
 
 def test_looking_changes_nothing(root: Path) -> None:

@@ -143,7 +143,7 @@ class Connection:
 
         LockedError where a dead writer left it so, and somebody else's lock hides that from SQLite, which would take it back.
         """
-        if os.path.exists(f"{self.path}-journal") and (found := self._holders()):
+        if os.path.exists(f"{self.path}-journal") and (found := in_the_way(self.path)):
             return refusal(f"{self.path}, which is half written,", found)
         return CorruptError(f"{self.path} is damaged: {what}", hint=HINT)
 
@@ -171,7 +171,7 @@ class Connection:
 
     def _begin(self, db: Handle) -> None:
         """Begin to write, alone: if somebody reads for ever, that is found out here, and not when all is written."""
-        self._patiently(lambda: db.execute("BEGIN EXCLUSIVE"), _BREATH, self._holders)
+        self._patiently(lambda: db.execute("BEGIN EXCLUSIVE"), _BREATH, lambda: in_the_way(self.path))
 
     def _read(self, act: Callable[[], T]) -> T:
         """Do what needs nobody to write."""
@@ -194,13 +194,9 @@ class Connection:
             poll(attempt, self._terms, find, pause)
         return done[0]
 
-    def _holders(self) -> list[Holder]:
-        """Who keeps others from writing."""
-        return range_holders(self.path, _PENDING, _LAST)
-
     def _writers(self) -> list[Holder]:
         """Who keeps others from reading: writers, or whoever is in the way of one who would clear up after a dead writer."""
-        return range_holders(self.path, _PENDING, _LAST, alone=True) or self._holders()
+        return range_holders(self.path, _PENDING, _LAST, alone=True) or in_the_way(self.path)
 
     # -- opening ---------------------------------------------------------------------------------------------
 
@@ -292,6 +288,11 @@ class Connection:
         found = sorted(sql for (sql,) in self.rows("SELECT sql FROM sqlite_master") if sql is not None)
         if found != sorted(schema.statements()):
             raise self.damaged("its tables are not those of Shipway")
+
+
+def in_the_way(path: str) -> list[Holder]:
+    """The other processes that keep writers of a record waiting."""
+    return range_holders(path, _PENDING, _LAST)
 
 
 def checksum(values: Sequence[object]) -> int:

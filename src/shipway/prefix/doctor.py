@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,6 +20,7 @@ from shipway.fs.lock import Terms
 from shipway.fs.mount import mount_points
 from shipway.fs.probe import Capabilities, probe
 from shipway.fs.space import flags, free
+from shipway.prefix.connection import in_the_way
 from shipway.prefix.database import Database
 from shipway.prefix.layout import Layout
 from shipway.prefix.leftover import expected, given_up
@@ -29,6 +31,8 @@ from shipway.prefix.session import abandoned, is_alive, sessions
 LOW_BYTES = 1 << 30
 LOW_INODES = 10_000
 _SHOWN = 5
+_MOMENT = 0.5
+"""Seconds; whoever reads or writes holds the record for less."""
 _HARDLINKS = "/proc/sys/fs/protected_hardlinks"
 
 
@@ -57,6 +61,7 @@ class _Patient:
     writable: bool
     database: Database | None = None
     unreadable: str = ""
+    remedy: str = "restore state.sqlite from a backup; the files are untouched"
     capabilities: Capabilities | None = None
     refusal: str = ""
     hardlinks_file: str = field(default=_HARDLINKS)
@@ -87,7 +92,7 @@ def _admit(layout: Layout, hardlinks_file: str) -> _Patient:
             write = patient.writable and os.access(layout.database, os.W_OK)
             patient.database = Database(layout.database, Terms("the record", 0), write=write)
         except ShipwayError as error:
-            patient.unreadable = str(error)
+            patient.unreadable, patient.remedy = str(error), error.hint
         except OSError as error:
             patient.unreadable = f"{layout.database}: {error.strerror}"
     if patient.writable:
@@ -201,9 +206,7 @@ def _strangers(patient: _Patient) -> list[str]:
 
 def _record(patient: _Patient) -> Iterator[Finding]:
     if patient.unreadable:
-        yield Finding(
-            "record", Level.FAIL, patient.unreadable, "restore state.sqlite from a backup; the files are untouched"
-        )
+        yield Finding("record", Level.FAIL, patient.unreadable, patient.remedy)
     elif patient.database is None:
         yield Finding("record", Level.OK, "nothing was ever installed here")
     else:
@@ -214,6 +217,19 @@ def _record(patient: _Patient) -> Iterator[Finding]:
             yield Finding(
                 "record", Level.WARN, "other users cannot read the record", f"chmod o+r {patient.layout.database}"
             )
+        names = " and ".join(_who_sits_on(patient.layout.database))
+        if names:
+            yield Finding(
+                "record", Level.WARN, f"{names} holds the record: whoever would change something waits for it"
+            )
+
+
+def _who_sits_on(record: str) -> list[str]:
+    """Who holds the record, and still does a moment later."""
+    found = {holder.pid for holder in in_the_way(record)}
+    if found:
+        time.sleep(_MOMENT)
+    return [str(holder) for holder in in_the_way(record) if holder.pid in found] if found else []
 
 
 def _place(patient: _Patient) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 
 import shipway
+from shipway.model.event import Event
 from shipway.model.unit import Unit
 from shipway.prefix.site import Site
 
@@ -60,14 +61,21 @@ def main(arguments: Sequence[str]) -> int:
     from shipway.prefix.site import Options, open_site
 
     try:
-        site = open_site(arguments[0], Options(jobs=1))
-        with site.prefix_lock():
+        site = open_site(arguments[0], Options(jobs=1), _tell_waiting)
+        lock = site.prefix_lock()
+        lock.acquire(on_wait=site.on_wait)
+        with lock:
             told = recover_locked(site, again=True)
     except (ShipwayError, IndexError) as error:
         sys.stderr.write(f"recover: {error}\nusage: recover PREFIX\n")
         return 1
     sys.stdout.write("\n".join(told or ["nothing to recover"]) + "\n")
     return 0
+
+
+def _tell_waiting(event: Event) -> None:
+    if event.kind == "waiting":
+        sys.stderr.write(f"recover: {event.text}\n")
 
 
 def _own_paths(root: str) -> list[str]:
