@@ -89,10 +89,25 @@ def range_holders(path: str, first: int, last: int, *, alone: bool = False) -> l
 def describe(pid: int) -> Holder:
     """What /proc tells of a process; all but the pid is empty if it is gone."""
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    command = shlex.join(word for word in _read(f"/proc/{pid}/cmdline").split("\0") if word)
     state = _STATES.get(fields[0], "running") if fields else "dead"
     started = _boot_time() + int(fields[19]) / os.sysconf("SC_CLK_TCK") if fields else 0.0
-    return Holder(pid, command or _read(f"/proc/{pid}/comm").strip(), started, state, _user(pid))
+    return Holder(pid, command_of(pid), started, state, _user(pid))
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process, or its name where it has none; "" if it is gone."""
+    command = shlex.join(word for word in _read(f"/proc/{pid}/cmdline").split("\0") if word)
+    return command or _read(f"/proc/{pid}/comm").strip()
+
+
+def children_of() -> dict[int, list[int]]:
+    """The children of each process that has any, of all that /proc shows."""
+    found: dict[int, list[int]] = {}
+    for pid in _processes():
+        fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+        if fields:
+            found.setdefault(int(fields[1]), []).append(pid)
+    return found
 
 
 def _processes() -> list[int]:
