@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from contextlib import suppress
 
@@ -10,7 +11,9 @@ from shipway.fs.tree import make_directories
 from shipway.prefix.site import Site
 
 KEPT = 20
-"""How many logs are kept, the newest."""
+"""How many logs are kept, the newest; those of builds are others' business."""
+
+_OURS = re.compile(r"-\d{8}-\d{6}-\d+\.log\Z")
 
 
 def keep_log(site: Site, name: str, text: str) -> str:
@@ -21,7 +24,7 @@ def keep_log(site: Site, name: str, text: str) -> str:
         site.fs.write_file(path, text.encode("utf-8", "surrogateescape"), site.shared_mode(0o600))
     except OSError:
         return ""
-    for old in sorted(os.listdir(site.layout.logs), key=_time)[:-KEPT]:
+    for old in sorted(filter(_OURS.search, os.listdir(site.layout.logs)), key=_time)[:-KEPT]:
         with suppress(FileNotFoundError):
             site.fs.unlink(f"{site.layout.logs}/{old}")
     return path
