@@ -45,6 +45,8 @@ class Ear:
                 self.recovered.append(event.text)
                 if self.tells_recovery:
                     self.console.say(text)
+            case "output":
+                pass
             case "timing":
                 self.console.detail(text)
             case "unfinished" | "stuck":

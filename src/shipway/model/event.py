@@ -9,8 +9,9 @@ from typing import NamedTuple
 class Event(NamedTuple):
     """Something that happened.  `kind` is one word; `text` a sentence for people; `data` for machines.
 
-    Kinds: "phase" (a part of the work begins), "step" (the same, worth a line where nothing moves), "waiting" (for a lock), "committed" (the transaction `number` stands, whatever
-    happens now), "recovered", "unfinished" and "stuck" (somebody has to see to it), "note" (to be told).
+    Kinds: "phase" (a part of the work begins), "step" (the same, worth a line where nothing moves), "output" (what a tool says),
+    "timing" (what a part has taken), "waiting" (for a lock), "committed" (the transaction `number` stands, whatever happens now),
+    "recovered", "unfinished" and "stuck" (somebody has to see to it), "note" (to be told).
     """
 
     kind: str
