@@ -279,7 +279,7 @@ def test_an_invariant_names_tests_that_are_there(invariant: str) -> None:
 @pytest.mark.parametrize("invariant", INVARIANTS)
 def test_an_invariant_names_modules_that_are_there(invariant: str) -> None:
     modules = re.findall(
-        r"`((?:api|cli|fs|model|prefix|python|sealing|store)[\w/]*\.py)`", " ".join(invariants()[invariant])
+        r"`((?:api|cli|fs|model|prefix|python|recompiling|sealing|store)[\w/]*\.py)`", " ".join(invariants()[invariant])
     )
     assert modules
     assert [module for module in modules if not (HOME / "src/shipway" / module).is_file()] == []

@@ -34,7 +34,7 @@ LAYERS = (
     ("installing",),
     ("adopting",),
     ("api",),
-    ("sealing",),
+    ("sealing", "recompiling"),
     ("compiling",),
     ("prefix", "python", "build"),
     ("store",),

@@ -11,7 +11,7 @@ with Prefix("/opt/site") as prefix:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -22,8 +22,9 @@ from shipway.model.event import Listener, silent
 from shipway.model.facts import Installed
 from shipway.model.identity import checked_version, identity_of, short_name
 from shipway.model.planning import Plan, Policy
+from shipway.model.projects import brings_interpreter
 from shipway.prefix import gc, queries, verify
-from shipway.prefix.change import Intent
+from shipway.prefix.change import Follow, Intent
 from shipway.prefix.commit import Planned, Request
 from shipway.prefix.library import Library
 from shipway.prefix.lookup import resolve
@@ -105,10 +106,12 @@ class Prefix:
         self.site.fs.mkdir(area, 0o700)
         return area
 
-    def transaction(self, reason: str = "", policy: Policy = Policy.FAIL) -> Transaction:
-        """A transaction to be filled and, at the end of its `with` block, committed."""
+    def transaction(
+        self, reason: str = "", policy: Policy = Policy.FAIL, *, follow: Follow | None = None
+    ) -> Transaction:
+        """A transaction to be filled and, at the end of its `with` block, committed; `follow` as in `Intent`."""
         self._refuse_reader()
-        return Transaction(self, reason, policy)
+        return Transaction(self, reason, Intent({}, policy, follow=follow))
 
     def merge(self, wanted: Staged, policy: Policy = Policy.FAIL) -> tuple[Image, Outcome]:
         """Seal a tree and commit it; if the commit fails a tree that was taken is given back."""
@@ -132,8 +135,10 @@ class Prefix:
         return image, Work(self.site, preview).plan(Intent(targets_of(self.site, image), policy))
 
     def run(self, intent: Intent, reason: str, *, undoes: int = 0) -> Outcome:
-        """Carry out an intent as one transaction."""
+        """Carry out an intent as one transaction; where it brings another interpreter, what that will run is compiled anew in it (I6)."""
         self._refuse_reader()
+        if intent.follow is None:
+            intent = intent._replace(follow=self._followers(intent.targets))
         return self._work().run(intent, reason, undoes=undoes)
 
     def remove(self, names: Sequence[str]) -> Outcome:
@@ -161,9 +166,16 @@ class Prefix:
         return self._carry_out(lambda: verify.plan_accept(self.site, names), "verify --accept")
 
     def repair(self, names: Sequence[str] = ()) -> Outcome:
-        """Put back from the images what is missing or changed.  Raises CorruptError if an image is damaged itself."""
+        """Put back from the images what is missing or changed, and compile anew what another interpreter runs now.
+
+        Raises CorruptError if an image is damaged itself.
+        """
         label = " ".join(("repair", *names))
-        return self._carry_out(lambda: verify.plan_repair(self.site, names), label)
+        anew = self._renew(names)
+        done = self._carry_out(lambda: verify.plan_repair(self.site, names), label)
+        if anew is None:
+            return done
+        return done._replace(notes=(*anew.notes, *done.notes)) if done.number else anew
 
     def detach(self, names: Sequence[str]) -> Outcome:
         """Forget packages and keep their files, which belong to nobody then."""
@@ -259,6 +271,28 @@ class Prefix:
             finally:
                 lock.release()
 
+    def _followers(self, targets: Mapping[str, Installed | None]) -> Follow | None:
+        """What compiles packages anew for an interpreter that comes; loaded only if one does."""
+        if not any(package and brings_interpreter(self.library(package.image)) for package in targets.values()):
+            return None
+        from shipway.recompiling import Follower, for_upgrade
+
+        renewal = for_upgrade(self.site, self.library, targets)
+        return Follower(self.site, self.library, renewal) if renewal else None
+
+    def _renew(self, names: Sequence[str]) -> Outcome | None:
+        """Compile anew what the prefix's own interpreter finds not to be its own; None if there is nothing of that kind."""
+        from shipway.recompiling import Follower, of_own
+
+        self._refuse_reader()
+        chosen = {package.identity for package in verify.chosen(self.site.database, names)}
+        found = of_own(self.site)
+        packages = {i: package for i, package in found.packages.items() if i in chosen} if found else {}
+        if not found or not packages:
+            return None
+        follow = Follower(self.site, self.library, found._replace(packages=packages))
+        return self.run(Intent({}, follow=follow), "repair bytecode")
+
     def _carry_out(self, plan: Callable[[], Planned], reason: str, undoes: int = 0) -> Outcome:
         self._refuse_reader()
         with Session(self.site) as session:
@@ -293,10 +327,10 @@ class Prefix:
 class Transaction:
     """Several changes that become one commit when the `with` block ends; none if it raises."""
 
-    def __init__(self, prefix: Prefix, reason: str, policy: Policy) -> None:
+    def __init__(self, prefix: Prefix, reason: str, intent: Intent) -> None:
         self._prefix = prefix
         self._reason = reason
-        self._policy = policy
+        self._intent = intent
         self._targets: dict[str, Installed | None] = {}
         self.outcome: Outcome | None = None
 
@@ -311,7 +345,7 @@ class Transaction:
     def commit(self) -> Outcome:
         """Commit what was asked for.  Raises ConflictError, LockedError or ShipwayError, the prefix unchanged."""
         exclusive = any(package is not None and package.exclusive for package in self._targets.values())
-        intent = Intent(self._targets, self._policy, exclusive=exclusive)
+        intent = self._intent._replace(targets=self._targets, exclusive=exclusive)
         self.outcome = self._prefix.run(intent, self._reason or "transaction")
         return self.outcome
 

@@ -9,6 +9,7 @@ uv installed is taken over first where it is to be replaced or removed: a transa
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,9 +30,10 @@ from shipway.python.pip_arguments import Arguments
 from shipway.python.remains import Remains, incurable
 from shipway.python.resolver import Chosen, fetch, resolve
 from shipway.python.settled import settled
-from shipway.python.target import Target
+from shipway.python.target import Target, outgrown
 from shipway.python.tools import ToolError
 from shipway.python.wheel import Wheel, unpack
+from shipway.recompiling import Follower, Renewal, of_places
 
 ATTEMPTS = 5
 """How often the environment may change between resolving and committing before the next attempt holds its lock throughout."""
@@ -215,7 +217,9 @@ class Environment:
         coming = {key: image.manifest for key, image in images.items()}
         self._adopted += self._adopter.adopt({**coming, **dict.fromkeys(wanted.going)}, over=self._over)
         changes = _changes(wanted, before)
-        with self.prefix.transaction(_reason(changes), self._policy) as transaction:
+        found = self._outdated()
+        follow = Follower(self.prefix.site, self.prefix.library, found) if found else None
+        with self.prefix.transaction(_reason(changes), self._policy, follow=follow) as transaction:
             for image in images.values():
                 transaction.install(image)
             for key in wanted.going:
@@ -224,7 +228,22 @@ class Environment:
 
     def _done(self, changes: Sequence[Change], outcome: Outcome | None = None) -> Done:
         left = [f"{path} is left of an installation that was broken off" for path in leftovers(self.target)]
-        return Done(tuple(changes), outcome, tuple(self._adopted), (*self._notes, *left))
+        return Done(tuple(changes), outcome, tuple(self._adopted), (*self._notes, *left, *self._of_bytecode(outcome)))
+
+    def _outdated(self) -> Renewal | None:
+        """What was compiled for another interpreter than the one that runs the environment now."""
+        target, site = self.target, self.prefix.site
+        places = [os.path.realpath(place)[len(target.root) + 1 :] for place in target.libraries]
+        return of_places(site, target.interpreter, places) if target.interpreter else None
+
+    def _of_bytecode(self, outcome: Outcome | None) -> Iterator[str]:
+        old = outgrown(self.target)
+        if old:
+            yield f"{self.target.root} was made for Python {old}, and its interpreter is another now: what lies in lib/python{old} is not seen"
+        if outcome is not None:
+            yield from (note.text for note in outcome.notes if note.kind == "recompiled")
+        elif found := self._outdated():
+            yield f"{found}: the next change compiles it anew, or `shipway repair`"
 
     def _area(self, name: str) -> str:
         self._count += 1

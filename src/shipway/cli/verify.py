@@ -12,6 +12,7 @@ from shipway.cli.options import as_command, pass_call
 from shipway.errors import FAILED
 
 if TYPE_CHECKING:
+    from shipway.api import Prefix
     from shipway.prefix.verify import Problem, Report
 
 
@@ -30,11 +31,22 @@ def command(call: Call, names: tuple[str, ...], quick: bool, accept: bool) -> in
             if outcome.number:
                 call.console.say(f"accepted (transaction {outcome.number}; `shipway undo` takes it back)")
         report = prefix.verify(names, quick=quick)
+        _tell_of_bytecode(call, prefix)
     if call.json:
         call.console.document({"ok": report.ok, "problems": [_document(problem) for problem in report.problems]})
     else:
         _show(call, report)
     return 0 if report.ok else FAILED
+
+
+def _tell_of_bytecode(call: Call, prefix: Prefix) -> None:
+    """Bytecode that the interpreter does not take is no difference from the record, but of no use."""
+    if any(each.package.python for each in prefix.packages()):
+        from shipway.recompiling import of_own
+
+        found = of_own(prefix.site)
+        if found:
+            call.console.warn(f"{found}: `shipway repair` compiles it anew")
 
 
 def _document(problem: Problem) -> dict[str, object]:

@@ -10,11 +10,17 @@ from __future__ import annotations
 from shipway.model.entry import DIRECTORY, Manifest
 from shipway.model.identity import project
 
+_INTERPRETERS = ("bin/python3", "bin/python2", "bin/python")
 _PLAIN = "pkg:generic/"
 _PYPI = "pkg:pypi/"
 _LIBRARIES = ("site-packages", "dist-packages")
 _PREFIXES = ("py-", "python-", "python3-")
 _INFO = ".dist-info"
+
+
+def brings_interpreter(manifest: Manifest) -> bool:
+    """Whether a tree has a Python of its own, where a prefix has it."""
+    return any(manifest.entry(name) for name in _INTERPRETERS)
 
 
 def projects_in(manifest: Manifest) -> set[str]:

@@ -6,13 +6,13 @@ stale is simply made again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from shipway.model.entry import Entry, Manifest
 from shipway.model.facts import INSTALLED, NEW, FactChange, Installed, Override, effective
 from shipway.model.plan import plan
-from shipway.model.planning import Past, Plan, PlanRequest, Policy, Wish
+from shipway.model.planning import Note, Past, Plan, PlanRequest, Policy, Wish
 from shipway.prefix.commit import Planned
 from shipway.prefix.library import Library
 from shipway.prefix.live import LiveDisk, LiveRecord
@@ -21,14 +21,20 @@ from shipway.prefix.retime import retimed
 from shipway.prefix.session import Session
 from shipway.prefix.site import Site
 
+Follow = Callable[[Session, Mapping[str, Installed]], Mapping[str, Installed]]
+
 
 class Intent(NamedTuple):
-    """What is wanted: packages by identity, None for those that shall go, and how conflicts are settled."""
+    """What is wanted: packages by identity, None for those that shall go, and how conflicts are settled.
+
+    `follow` says which other packages change with them, from what is installed whenever the intent is planned.
+    """
 
     targets: Mapping[str, Installed | None]
     policy: Policy = Policy.FAIL
     exclusive: bool = False
     past: Past | None = None
+    follow: Follow | None = None
 
 
 class ChangePlanner:
@@ -39,19 +45,34 @@ class ChangePlanner:
         self.session = session
         self.library = library
         self.intent = intent
+        self._asked = intent.targets
 
     def __call__(self) -> Planned:
         """Plan.  Raises CorruptError if an image that is needed is not recorded."""
         installed = self.site.database.installed()
+        notes = self._follow(installed)
         made = self._plan(installed)
         if made.shadowed and not made.conflicts:
             self._retime(made)
             made = self._plan(installed)
             assert not made.shadowed, "an image given other times still shadows"
+        made = made._replace(notes=(*notes, *made.notes))
         changes = (*self._installed_changes(installed, made), *made.changes)
         touched = [*(installed.get(identity) for identity in self.intent.targets), *self.intent.targets.values()]
         exclusive = self.intent.exclusive or any(package is not None and package.exclusive for package in touched)
         return Planned(made, changes, exclusive)
+
+    def _follow(self, installed: Mapping[str, Installed]) -> list[Note]:
+        """Add the packages that change with those that were asked for, and say so."""
+        if self.intent.follow is None:
+            return []
+        followers = self.intent.follow(self.session, installed)
+        self.intent = self.intent._replace(targets={**followers, **self._asked})
+        new = [package for identity, package in followers.items() if package.image != installed[identity].image]
+        count = f"{len(new)} package{'s' if len(new) != 1 else ''}"
+        return (
+            [Note("recompiled", "", f"bytecode of {count} is compiled anew for Python {new[0].python}")] if new else []
+        )
 
     def preview(self) -> Plan:
         """The plan alone, from images that need not be in the store yet."""

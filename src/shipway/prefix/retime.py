@@ -31,7 +31,7 @@ def retimed(site: Site, session: Session, library: Library, package: Installed, 
         site.fs.mkdir(made, 0o755)
         request = LinkRequest(
             tree=site.layout.image(package.image),
-            manifest=_without_bytecode(before, against.keys()),
+            manifest=without_bytecode(before, against.keys()),
             path="",
             destination=f"{made}/tree",
             how=LinkMode.HARDLINK,
@@ -50,7 +50,7 @@ def retimed(site: Site, session: Session, library: Library, package: Installed, 
 
 
 def _with_times(manifest: Manifest, against: dict[str, Entry]) -> Manifest:
-    listings = {p: dict(d.entries) for p, d in _without_bytecode(manifest, against.keys()).directories.items()}
+    listings = {p: dict(d.entries) for p, d in without_bytecode(manifest, against.keys()).directories.items()}
     for path, present in against.items():
         parent, _, name = path.rpartition("/")
         entry = listings[parent][name]
@@ -58,7 +58,7 @@ def _with_times(manifest: Manifest, against: dict[str, Entry]) -> Manifest:
     return manifest_of({path: listing.values() for path, listing in listings.items()})
 
 
-def _without_bytecode(manifest: Manifest, sources: Collection[str]) -> Manifest:
+def without_bytecode(manifest: Manifest, sources: Collection[str]) -> Manifest:
     """The manifest without the bytecode of some sources: it would be rewritten at the first import anyhow."""
     return manifest_of(
         {

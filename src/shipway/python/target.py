@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from shipway.errors import ShipwayError, UsageError
-from shipway.python.interpreter import ANSWER_WITHIN
+from shipway.python.interpreter import ANSWER_WITHIN, Interpreter
+from shipway.python.metadata import text_of
 
 _QUESTION = """\
-import json, os, sys, sysconfig
+import importlib.util, json, os, sys, sysconfig
 base, scheme = sys.argv[1], None
 if base:
     scheme = "posix_prefix"
@@ -30,8 +32,9 @@ if not venv and not base and os.path.isfile(marker):
     with open(marker, encoding="utf-8", errors="replace") as file:
         managed = file.read()
 print(json.dumps({
-    "root": base or sys.prefix, "version": list(sys.version_info[:2]), "paths": paths, "venv": venv,
-    "managed": managed, "executable": sys.executable,
+    "root": base or sys.prefix, "version": list(sys.version_info[:3]), "paths": paths, "venv": venv,
+    "managed": managed, "executable": sys.executable, "implementation": sys.implementation.name,
+    "cache_tag": sys.implementation.cache_tag, "magic": importlib.util.MAGIC_NUMBER.hex(),
 }))
 """
 
@@ -42,7 +45,7 @@ class Target(NamedTuple):
     `python` runs what is installed; `root` is the prefix that Shipway keeps a record of.  `paths` are the directories of
     a scheme: purelib, platlib, scripts, data, headers (where each project has a directory of its own).
     `isolated`: what is installed is not what `python` itself would import (`--target`, `--prefix`).  `managed` is the text of
-    EXTERNALLY-MANAGED, or "".
+    EXTERNALLY-MANAGED, or "".  `interpreter` is what `python` has answered, None where nobody was asked.
     """
 
     python: str
@@ -50,6 +53,7 @@ class Target(NamedTuple):
     paths: Mapping[str, str]
     isolated: bool = False
     managed: str = ""
+    interpreter: Interpreter | None = None
 
     @property
     def libraries(self) -> tuple[str, ...]:
@@ -61,18 +65,24 @@ def of_interpreter(python: str) -> Target:
     """The environment of an interpreter.  Raises ShipwayError if it cannot be asked."""
     found = _ask(python, "")
     paths = found.paths
-    major, minor = found.version
+    major, minor, _ = found.version
     headers = paths["include"]
     if found.venv:
         headers = os.path.join(found.root, "include", "site", f"python{major}.{minor}")
-    return Target(found.executable, os.path.realpath(found.root), _scheme(paths, headers), managed=found.managed)
+    return Target(
+        found.executable,
+        os.path.realpath(found.root),
+        _scheme(paths, headers),
+        managed=found.managed,
+        interpreter=found.interpreter,
+    )
 
 
 def of_prefix(python: str, prefix: str) -> Target:
     """PREFIX/lib/pythonX.Y/site-packages, for an interpreter that lies somewhere else: pip's `--prefix`."""
     root = os.path.realpath(prefix)
     found = _ask(python, root)
-    return Target(found.executable, root, _scheme(found.paths, found.paths["include"]), isolated=True)
+    return Target(found.executable, root, _scheme(found.paths, found.paths["include"]), True, "", found.interpreter)
 
 
 def of_directory(python: str, directory: str) -> Target:
@@ -80,7 +90,7 @@ def of_directory(python: str, directory: str) -> Target:
     root = os.path.realpath(directory)
     found = _ask(python, "")
     paths = {"purelib": root, "platlib": root, "scripts": f"{root}/bin", "data": root}
-    return Target(found.executable, root, {**paths, "headers": f"{root}/include"}, isolated=True)
+    return Target(found.executable, root, {**paths, "headers": f"{root}/include"}, True, "", found.interpreter)
 
 
 def checked(target: Target) -> Target:
@@ -95,6 +105,13 @@ def checked(target: Target) -> Target:
     return target
 
 
+def outgrown(target: Target) -> str:
+    """The version that a virtual environment was made for, if its interpreter is of another by now and looks elsewhere for packages; else ""."""
+    made = re.search(r"^version(?:_info)? *= *(\d+\.\d+)", text_of(f"{target.root}/pyvenv.cfg"), re.MULTILINE)
+    now = target.interpreter and ".".join(map(str, target.interpreter.version[:2]))
+    return made[1] if made and now and made[1] != now else ""
+
+
 def inside(path: str, root: str) -> bool:
     """Whether a path is a directory or lies below it, symlinks of its parents followed."""
     real = os.path.realpath(path)
@@ -107,11 +124,21 @@ def _scheme(paths: Mapping[str, str], headers: str) -> dict[str, str]:
 
 class _Answer(NamedTuple):
     root: str
-    version: tuple[int, int]
+    version: tuple[int, int, int]
     paths: dict[str, str]
     venv: bool
     managed: str
     executable: str
+    implementation: str
+    cache_tag: str | None
+    magic: str
+
+    @property
+    def interpreter(self) -> Interpreter:
+        major, minor, micro = self.version
+        return Interpreter(
+            self.executable, (major, minor, micro), self.implementation, self.cache_tag, bytes.fromhex(self.magic)
+        )
 
 
 def _ask(python: str, base: str) -> _Answer:
