@@ -25,11 +25,12 @@ from shipway.fs.system import FileSystem
 from shipway.fs.tree import make_directories
 from shipway.model.planning import Policy
 from shipway.prefix.logs import keep_log
+from shipway.python.chosen import Chosen
 from shipway.python.distributions import Distribution, installed, leftovers, normal, remnants
+from shipway.python.pinned import Work, known
 from shipway.python.pip_arguments import Arguments
 from shipway.python.remains import Remains, incurable
-from shipway.python.resolver import Chosen, fetch, resolve
-from shipway.python.settled import settled
+from shipway.python.resolver import fetch, resolve
 from shipway.python.target import Target, outgrown
 from shipway.python.tools import ToolError
 from shipway.python.wheel import Wheel, unpack
@@ -177,11 +178,11 @@ class Environment:
         raise AssertionError("the last attempt holds the lock")
 
     def _resolved(self, arguments: Arguments, before: Projects) -> tuple[Chosen, ...]:
-        if settled(self.target, arguments, before):
-            return ()
-        tell = self.prefix.site.tell
-        tell("step", "resolving")
-        chosen = resolve(self.target, arguments, self._area("resolve"), tell)
+        tell, jobs = self.prefix.site.tell, self.prefix.site.options.jobs
+        chosen = known(self.target, arguments, before, Work(partial(self._area, "pinned"), jobs, tell))
+        if chosen is None:
+            tell("step", "resolving")
+            chosen = resolve(self.target, arguments, self._area("resolve"), tell)
         if not self.target.isolated or arguments.reinstalls:
             return tuple(chosen)
         return tuple(each for each in chosen if not _is_there(each, before))

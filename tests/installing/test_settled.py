@@ -10,7 +10,7 @@ import pytest
 
 from shipway.python.distributions import installed
 from shipway.python.pip_arguments import parse
-from shipway.python.settled import settled
+from shipway.python.settled import settled, understood
 from shipway.python.target import Target, of_interpreter
 from tests.installing.shop import Venv
 from tests.installing.wheels import Wheel
@@ -103,7 +103,8 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def is_settled(target: Target, words: str) -> bool:
     parts = [f"{target.root}/{word}" if word in FILES else word for word in words.split()]
-    return settled(target, parse(parts, "install"), {each.key: each for each in installed(target)})
+    found = understood(target, parse(parts, "install"))
+    return found is not None and settled(target, found, {each.key: each for each in installed(target)})
 
 
 @pytest.mark.parametrize("words", YES)

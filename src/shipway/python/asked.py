@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from shipway.python.distributions import normal
-from shipway.python.requirement_files import CONSTRAINTS, FILES, Line, read
+from shipway.python.requirement_files import CONSTRAINTS, FILES, Line, anywhere, read
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -20,6 +20,7 @@ _OPTIONS = re.compile(r"\s(?=--?[A-Za-z])")
 _HASH = re.compile(r"--hash[\s=]+(\w+:[0-9a-fA-F]+)\Z")
 _ARCHIVES = (".whl", ".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".tlz", ".lz", ".lzma")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
+_OTHERS = ("-e", "--editable", "-r", "--requirement", "-c", "--constraint")
 _PINS = ("==", "===")
 
 
@@ -70,7 +71,7 @@ def asked(words: Sequence[str]) -> Asked:
         if wish is not None:
             (limits if line.limits else wishes).append(wish)
         else:
-            (options if line.path and _is_option(line.text) else strange).append(line.text)
+            (options if line.path and _is_option(line.text) else strange).append(anywhere(line))
     return Asked(tuple(wishes), tuple(limits), tuple(options), tuple(strange))
 
 
@@ -89,7 +90,7 @@ def _lines(words: Sequence[str]) -> Iterator[Line]:
 
 
 def _is_option(text: str) -> bool:
-    return not text.startswith(("-e", "--editable", "-r", "--requirement", "-c", "--constraint"))
+    return text.startswith("-") and not text.startswith(_OTHERS)
 
 
 def _wish(text: str) -> Wish | None:

@@ -62,14 +62,14 @@ def complete(
     for limit in limits:
         if limit.extras:
             return False
-        if _holds(limit, (), environment):
+        if holds(limit, (), environment):
             within.setdefault(normal(limit.name), []).append(limit)
     lookup = cache(lookup)
     rest = deque((requirement, frozenset[str]()) for requirement in wanted)
     seen: set[tuple[str, frozenset[str]]] = set()
     while rest:
         requirement, extras = rest.popleft()
-        if not _holds(requirement, extras, environment):
+        if not holds(requirement, extras, environment):
             continue
         key, asked = normal(requirement.name), frozenset(map(normal, requirement.extras))
         found = lookup(key)
@@ -105,6 +105,7 @@ def _is_of_other_extra(text: str, extras: frozenset[str]) -> bool:
     return found is not None and normal(found[1]) not in extras
 
 
-def _holds(requirement: Requirement, extras: Iterable[str], environment: Environment) -> bool:
+def holds(requirement: Requirement, extras: Iterable[str], environment: Environment) -> bool:
+    """Whether a requirement counts: its marker is true for one of these extras, or for none."""
     marker = requirement.marker
     return marker is None or any(marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras))

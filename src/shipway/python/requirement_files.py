@@ -51,7 +51,7 @@ def read(path: str, *, limits: bool = False) -> Iterator[Line]:
 def finding_options(words: Sequence[str]) -> list[str]:
     """The lines of requirement files that say where projects are found, for a file elsewhere."""
     lines = [line for path in named_files(words) if os.path.isfile(path) for line in read(path)]
-    return list(dict.fromkeys(_anywhere(line) for line in lines if _FINDING.match(line.text)))
+    return list(dict.fromkeys(anywhere(line) for line in lines if _FINDING.match(line.text)))
 
 
 def building_options(words: Sequence[str]) -> dict[str, str]:
@@ -66,7 +66,7 @@ def _name(line: str) -> str:
     return found[0] if found else ""
 
 
-def _anywhere(line: Line) -> str:
+def anywhere(line: Line) -> str:
     """A line that means the same in a file that lies elsewhere."""
     found = _LINKS.match(line.text)
     beside = os.path.join(os.path.dirname(os.path.abspath(line.path)), found[1].strip()) if found else ""

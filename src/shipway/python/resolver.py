@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from collections.abc import Sequence
 
 from shipway.errors import ShipwayError
 from shipway.fs.system import FileSystem
 from shipway.fs.tree import make_directories
+from shipway.python.chosen import Chosen, reported
 from shipway.python.distributions import normal
 from shipway.python.editable import build
 from shipway.python.pip_arguments import Arguments
@@ -25,34 +24,6 @@ from shipway.python.tools import run_pip
 from shipway.python.wheel import Wheel
 
 
-class Chosen(NamedTuple):
-    """One project as resolved: where its archive is, its digests by algorithm, and what direct_url.json has to say, or ""."""
-
-    name: str
-    version: str
-    url: str
-    hashes: Mapping[str, str]
-    requested: bool
-    direct_url: str
-
-    @property
-    def local_wheel(self) -> str:
-        """The path of a wheel that lies on this machine, or ""."""
-        parts = urlsplit(self.url)
-        return unquote(parts.path) if parts.scheme == "file" and parts.path.endswith(".whl") else ""
-
-    @property
-    def directory(self) -> str:
-        """The path of a local directory."""
-        return unquote(urlsplit(self.url).path)
-
-    @property
-    def editable(self) -> bool:
-        """Whether the project is to be used where it lies."""
-        told = json.loads(self.direct_url) if self.direct_url else {}
-        return bool(told.get("dir_info", {}).get("editable"))
-
-
 def resolve(target: Target, arguments: Arguments, area: str, tell: Tell = silent) -> list[Chosen]:
     """What pip would install, dependencies and all.  Raises ShipwayError with pip's own words."""
     report = f"{area}/report.json"
@@ -61,7 +32,7 @@ def resolve(target: Target, arguments: Arguments, area: str, tell: Tell = silent
     run_pip(target, [*words, *arguments.requirements], "resolve", tell)
     with open(report, encoding="utf-8") as file:
         document = json.load(file)
-    return [_chosen(item) for item in document["install"]]
+    return [reported(item) for item in document["install"]]
 
 
 def fetch(
@@ -111,20 +82,3 @@ def _pinned(chosen: Chosen) -> str:
     """The address with its digest, which pip then insists on."""
     digest = next((f"{name}={value}" for name, value in chosen.hashes.items() if name == "sha256"), "")
     return f"{chosen.url}{'&' if '#' in chosen.url else '#'}{digest}" if digest else chosen.url
-
-
-def _chosen(item: Mapping[str, Any]) -> Chosen:
-    """One entry of the report; a version 1 report has had these fields since pip 22.2."""
-    info = item["download_info"]
-    archive = info.get("archive_info") or {}
-    vcs = info.get("vcs_info")
-    url = f"{vcs['vcs']}+{info['url']}@{vcs['commit_id']}" if vcs else info["url"]
-    part = f"#subdirectory={info['subdirectory']}" if info.get("subdirectory") else ""
-    return Chosen(
-        item["metadata"]["name"],
-        item["metadata"]["version"],
-        url + part,
-        archive.get("hashes") or {},
-        bool(item.get("requested")),
-        json.dumps(info) if item.get("is_direct") else "",
-    )

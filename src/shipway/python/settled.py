@@ -7,6 +7,7 @@ and all that this needs, is installed, pip's answer is known.  Whatever is not s
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -28,8 +29,9 @@ _HARMLESS = frozenset(("--no-deps", "--upgrade-strategy", "--ignore-requires-pyt
 
 
 class Understood(NamedTuple):
-    """A command line with all that pip would add from its settings, and what it asks for."""
+    """A command line as it was given, with all that pip would add from its settings and files, and what it asks for."""
 
+    given: Arguments
     arguments: Arguments
     asked: Asked
 
@@ -40,27 +42,25 @@ class Understood(NamedTuple):
 
 
 def understood(target: Target, arguments: Arguments) -> Understood | None:
-    """The same if all of it is understood, else None."""
+    """A command line, if all of it is understood, else None."""
     try:
         found = settings(target.root, os.environ)
-        whole = parse([*found.words, *arguments.resolving, *arguments.finding, *arguments.requirements], "install")
+        words = [*found.words, *arguments.resolving, *arguments.finding, *arguments.requirements]
+        whole = parse(words, "install")
         wanted = asked(whole.requirements)
+        if wanted.options:
+            whole = parse([*words, *(word for line in wanted.options for word in shlex.split(line))], "install")
     except (ShipwayError, OSError, ValueError):
         return None
-    return None if found.unknown or wanted.strange else Understood(whole, wanted)
+    return None if found.unknown or wanted.strange else Understood(arguments, whole, wanted)
 
 
-def settled(target: Target, arguments: Arguments, before: Mapping[str, Distribution]) -> bool:
+def settled(target: Target, words: Understood, before: Mapping[str, Distribution]) -> bool:
     """Whether everything that is asked for is there, so that pip would change nothing; False also where that is not sure."""
-    if target.isolated or _sees_more(target):
+    if target.isolated or sees_more(target):
         return False
-    found = understood(target, arguments)
-    if found is None or {name for name, _ in pairs(found.arguments.resolving)} - _HARMLESS:
-        return False
-    options = [next(pairs(line.replace("=", " ", 1).split(" ", 1)))[0] for line in found.asked.options]
-    if _DECIDING & {*options, *(name for name, _ in pairs(found.arguments.finding))} or "" in options:
-        return False
-    return _is_complete(target, found, before)
+    resolving, finding = ({name for name, _ in pairs(w)} for w in (words.arguments.resolving, words.arguments.finding))
+    return not resolving - _HARMLESS and not finding & _DECIDING and _is_complete(target, words, before)
 
 
 def _is_complete(target: Target, found: Understood, before: Mapping[str, Distribution]) -> bool:
@@ -106,7 +106,7 @@ def _key(name: str) -> str:
     return normal(name.rpartition(".")[0].partition("-")[0])
 
 
-def _sees_more(target: Target) -> bool:
+def sees_more(target: Target) -> bool:
     """Whether pip would look elsewhere first for what is installed: PYTHONPATH, the user's own directory."""
     venv = os.path.isfile(f"{target.root}/pyvenv.cfg")
     users = os.environ.get("PYTHONUSERBASE") or os.path.expanduser("~/.local")
