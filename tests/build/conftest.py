@@ -14,6 +14,7 @@ import pytest
 import shipway
 from shipway.fs import apart
 from tests.build.building import OTHERS_PYTHON, Workshop, workshop
+from tests.build.mirrors import Mirror, serving
 from tests.fs.apart import NOBODY, Apart
 
 
@@ -73,3 +74,20 @@ def lonely(place: Path, request: pytest.FixtureRequest) -> Crew:
 @pytest.fixture
 def shop(place: Path) -> Workshop:
     return workshop(place / "shop")
+
+
+@pytest.fixture
+def mirror() -> Iterator[Mirror]:
+    """A server that misbehaves by the path it is asked for."""
+    with serving() as found:
+        yield found
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of the user's cache; no proxy is in the way to it."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("SHIPWAY_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
