@@ -330,6 +330,24 @@ def test_only_one_at_a_time_gets_in(path: str, put: Put) -> None:
     assert counter.read_text() == str(3 * rounds)
 
 
+def test_whatever_else_somebody_has_open_holders_are_found(path: str, area: str) -> None:
+    """The kernel does not tell paths that are longer than a page."""
+
+    def lose_oneself(say: Say) -> None:
+        os.chdir(area)
+        for _ in range(25):
+            os.mkdir("d" * 200)
+            os.chdir("d" * 200)
+        descriptor = os.open("file", os.O_CREAT | os.O_RDWR)
+        say("open")
+        signal.pause()
+        os.close(descriptor)
+
+    with child(lose_oneself) as (_, said), held(path) as pid:
+        assert said() == "open"
+        assert [holder.pid for holder in holders(path)] == [pid]
+
+
 # -- locks of fcntl(2) on parts of a file ------------------------------------------------------------------------------
 
 

@@ -128,9 +128,13 @@ def _holds(pid: int, path: str, status: os.stat_result, kind: str, recorded: set
 def _is_lock(process: str, descriptor: str, path: str, status: os.stat_result, kind: str) -> bool:
     """The link's text is looked at first: a stat of every open file could hang on a dead server."""
     link = f"{process}/fd/{descriptor}"
-    with contextlib.suppress(FileNotFoundError):
+    try:
         if os.readlink(link).removesuffix(" (deleted)").endswith("/" + os.path.basename(path)):
             return os.path.samestat(os.stat(link), status) and f"{kind} " in _read(f"{process}/fdinfo/{descriptor}")
+    except PermissionError:
+        raise
+    except OSError:  # closed by now, or a path that is too long to tell
+        return False
     return False
 
 
