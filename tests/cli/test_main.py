@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 
 from shipway import __version__
@@ -14,7 +15,7 @@ from shipway.cli.group import COMMANDS, group
 from shipway.cli.options import GlobalOption
 from tests.cli.shop import Plain, Shop, command, environment
 
-CONTRACT = "merge remove list show files owner detach adopt pip cache init du env verify repair history undo redo recover gc rehome exec doctor"
+CONTRACT = "merge remove list show files owner detach adopt pip plan recipe cache init du env verify repair history undo redo recover gc rehome exec doctor"
 
 
 def loaded(*arguments: str) -> set[str]:
@@ -51,7 +52,11 @@ def test_each_command_is_what_the_table_says_and_has_help(name: str, shipway: Pl
     ran = shipway(name, "--help")
     assert ran.code == 0
     assert f"Usage: shipway {name}" in ran.out
-    assert "Options of every command" in ran.out
+    inner = list(found.commands) if isinstance(found, click.Group) else []
+    assert all(
+        "Options of every command" in text
+        for text in ([shipway(name, word, "--help").out for word in inner] or [ran.out])
+    )
     assert COMMANDS[name] in shipway("--help").out
 
 

@@ -18,6 +18,7 @@ TEMPLATE = """\
 
 prefix = {prefix}  # the live tree, relative to this file
 # jobs = 4  # processes to work with; as many as there are processors
+# recipes = ["recipes"]  # directories of recipes, relative to this file
 
 [undo]
 # keep = 20  # transactions that can be undone …
@@ -28,6 +29,9 @@ prefix = {prefix}  # the live tree, relative to this file
 # link = "auto"  # how live files share with the store: or "reflink", "hardlink", "copy"
 # copy = ["share/game/*"]  # paths that are copied, never linked
 # python = "none"  # or the interpreter to compile bytecode for; the prefix's own
+
+[system]
+# use = ["zlib"]  # packages that the host is to provide, or "auto" for all it has; none
 
 [share]
 # group = "staff"  # a group that shares the prefix
