@@ -69,7 +69,7 @@ class Archives:
                 if os.path.isfile(path):
                     return path
                 why = done.why
-        raise PlaceError(f"{described(wanted.place, wanted.name)}: {why}")
+        raise PlaceError(f"{described(wanted)}: {why}")
 
     def _versions(self, wanted: Wanted, watch: Watch) -> list[str]:
         """Those that have the file, the newest first.  Lists that are old, or do not know it, are fetched first."""
@@ -83,7 +83,7 @@ class Archives:
         right = [version for version, digest in reversed(found) if wanted.digest in ("", digest)]
         if not right:
             why = "it has another digest there" if found else self._problem or "this distribution does not have it"
-            raise PlaceError(f"{described(wanted.place, wanted.name)}: {why}")
+            raise PlaceError(f"{described(wanted)}: {why}")
         return right
 
     def _offered(self, wanted: Wanted, watch: Watch) -> list[tuple[str, str]]:

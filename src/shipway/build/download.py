@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from shipway.build.places import PlaceError, Watch, shown
 from shipway.build.web import Access, opened
 from shipway.fs.partial import PartialFile
+from shipway.model.event import Event
 
 _CHUNK = 1 << 18
 _PAUSE = 1.0
@@ -73,6 +74,7 @@ def _go_on(url: str, file: PartialFile, access: Access, watch: Watch, headers: M
     try:
         with opened(url, access, {**headers, **resuming}) as answer:
             total = _begin(answer, file, start)
+            watch.tell(Event("fetching", shown(url), {"file": _name(file), "bytes": file.size, "total": total}))
             _read(answer, file, total, watch)
             return str(answer.headers.get("Content-Type", ""))
     except urllib.error.HTTPError as error:
@@ -103,7 +105,7 @@ def _begin(answer: Any, file: PartialFile, start: int) -> int | None:
 
 def _read(answer: Any, file: PartialFile, total: int | None, watch: Watch) -> None:
     """Raises _CutError if not all comes, or hardly anything for a while."""
-    name = file.path.rpartition("/")[2].removesuffix(".part")
+    name = _name(file)
     since = told = time.monotonic()
     counted = file.size
     while data := answer.read1(_CHUNK):
@@ -120,6 +122,10 @@ def _read(answer: Any, file: PartialFile, total: int | None, watch: Watch) -> No
     watch.progress(name, file.size, total)
     if total is not None and file.size < total:
         raise _CutError(f"the connection ended after {file.size} of {total} bytes")
+
+
+def _name(file: PartialFile) -> str:
+    return file.path.rpartition("/")[2].removesuffix(".part")
 
 
 def _insist_on_speed(count: int, seconds: float) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -132,7 +133,7 @@ class Fetcher:
         if self.options.offline:
             each = _offline(each)
         if each.place.git:
-            self.watch.tell(Event("fetching", f"{each.name} from {shown(each.place.git)}"))
+            self.watch.tell(Event("fetching", shown(each.place.git), {"file": each.name}))
             return git.export(self.fs, self._repositories, each, self.watch)
         with self._cache.slot(each.digest, each.name, self._waiting) as slot:
             path = self._cache.find(each.digest)
@@ -173,7 +174,7 @@ class Fetcher:
     def _from_index(self, each: Wanted, slot: Slot) -> None:
         told, problems = self.settings(), list[str]()
         with slot.page() as page:
-            for candidate in pypi.candidates(told, each, page, self.watch, problems):
+            for candidate in pypi.candidates(told, each, page, self.watch._replace(tell=silent), problems):
                 try:
                     self._from_url(candidate.url, slot, told.access(self.watch))
                 except PlaceError as error:
@@ -183,9 +184,9 @@ class Fetcher:
         raise PlaceError(problems[0], details=problems[1:])
 
     def _from_debian(self, each: Wanted, slot: Slot) -> None:
-        self.watch.tell(Event("fetching", f"{each.name} from the distribution"))
+        self.watch.tell(Event("fetching", "the distribution", {"file": each.name}))
         with slot.scratch() as area:
-            self._take(slot, self._archives.fetch(each, area, self.watch), described(each.place, each.name))
+            self._take(slot, self._archives.fetch(each, area, self.watch), described(each))
 
     def settings(self) -> pypi.Settings:
         """Those of pip, asked for once.  Raises PlaceError."""
@@ -199,7 +200,6 @@ class Fetcher:
         host = host_of(url)
         if host in self._silent:
             raise PlaceError(f"{shown(url)}: {self._silent[host]}")
-        self.watch.tell(Event("fetching", f"{slot.name} from {shown(url)}"))
         if not self._download(url, slot, access):
             self._download(url, slot, access)
 
@@ -235,7 +235,7 @@ def _offline(each: Wanted) -> Wanted:
     """What of a place can be had without a network.  Raises PlaceError if nothing can."""
     urls = tuple(url for url in each.urls if url.startswith("file:"))
     if not urls:
-        raise PlaceError(f"{described(each.place, each.name)}: not fetched before, and --offline")
+        raise PlaceError(f"{described(each)}: not fetched before, and --offline")
     return each._replace(urls=urls)
 
 
@@ -286,8 +286,9 @@ def fetch(fs: FileSystem, founds: Sequence[Found], options: Options, listener: L
                 _raise_if_ours(event)
     finally:
         watch.stop.set()
+        deadline = time.monotonic() + _LEAVING
         for thread in threads:
-            thread.join(_LEAVING)
+            thread.join(max(0.0, deadline - time.monotonic()))
     return _harvest(founds, ends)
 
 

@@ -36,8 +36,8 @@ def export(fs: FileSystem, directory: str, wanted: Wanted, watch: Watch) -> str:
     archive = archive_of(directory, place)
     with _Repository(_repository(directory, place), str(place.git), watch) as held:
         if not os.path.exists(archive):
-            held.have(ref, described(place, wanted.name))
-            held.refuse_submodules(ref, described(place, wanted.name))
+            held.have(ref, described(wanted))
+            held.refuse_submodules(ref, described(wanted))
             part = f"{archive}.part"
             held.git("archive", "--format=tar", f"--prefix={wanted.name}-{ref[:12]}/", f"--output={part}", ref)
             fs.replace(part, archive)

@@ -71,10 +71,13 @@ def safe_name(name: str) -> str:
     return last.encode()[:200].decode(errors="ignore") or "source"
 
 
-def described(place: Place, name: str) -> str:
+def described(wanted: Wanted) -> str:
     """A place as messages name it."""
+    place = wanted.place
+    if wanted.urls:
+        return shown(wanted.urls[0])
     given = getattr(place, place.kind)
-    return f"{place.kind} {given}: {name}" if place.kind in ("pypi", "debian") else f"{place.kind} {given}"
+    return f"{place.kind} {given}: {wanted.name}" if place.kind in ("pypi", "debian") else f"{place.kind} {given}"
 
 
 def shown(url: str) -> str:

@@ -104,9 +104,9 @@ def candidates(
             if not wanted.digest or each.digest in ("", wanted.digest):
                 yield each
             else:
-                problems.append(f"{described(wanted.place, wanted.name)}: it has another digest there")
+                problems.append(f"{described(wanted)}: it has another digest there")
     if len(problems) == known:
-        problems.append(f"{described(wanted.place, wanted.name)}: no index has it")
+        problems.append(f"{described(wanted)}: no index has it")
 
 
 def pages(told: Settings, project: str) -> list[str]:

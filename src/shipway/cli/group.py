@@ -26,6 +26,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     },
     "Build": {
         "plan": "Say what would be built, and why.",
+        "fetch": "Fetch sources, and check them.",
         "recipe": "Look at recipes, and check them.",
     },
     "Ask": {

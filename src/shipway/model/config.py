@@ -44,7 +44,7 @@ class Config(NamedTuple):
     `prefix` is as written, relative to the file, or "".  `keep` counts transactions, `keep_bytes` bytes.  `on_conflict` is
     one of POLICIES, `link` of LINK_MODES, `copied` patterns (fnmatch) of paths that are never linked.  `python` is an
     interpreter, "none", or "" for the prefix's own.  `group` is a name or a number, "" for none; `umask` None for that
-    of the process.  `recipes` are directories, relative to the file.
+    of the process.  `recipes` and `distfiles` are directories, relative to the file.
     `system` names packages that the host is to provide, or holds "auto".
     """
 
@@ -59,6 +59,7 @@ class Config(NamedTuple):
     group: str = ""
     umask: int | None = None
     recipes: tuple[str, ...] = ()
+    distfiles: tuple[str, ...] = ()
     system: tuple[str, ...] = ()
 
 
@@ -152,6 +153,7 @@ KEYS: Mapping[str, tuple[str, _Read]] = {
     "prefix": ("prefix", _text),
     "jobs": ("jobs", _number(1)),
     "recipes": ("recipes", _texts),
+    "distfiles": ("distfiles", _texts),
     "system.use": ("system", _texts),
     "undo.keep": ("keep", _number(0)),
     "undo.bytes": ("keep_bytes", _size),
