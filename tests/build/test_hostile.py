@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from shipway.build.log import LIMIT
-from shipway.errors import Interrupted
+from shipway.errors import Interrupted, ShipwayError
+from shipway.fs.apart import probe
 from shipway.fs.process import children_of, command_of
+from shipway.fs.system import FileSystem
 from tests.build.building import Workshop, built, failed, tree
-from tests.build.conftest import Crew
+from tests.build.conftest import Crew, crew_of
 
 HEADER = "int add(int, int);\n"
 
@@ -133,6 +135,27 @@ def test_a_build_dies_with_shipway(place: Path, how: str, number: signal.Signals
     finally:
         process.kill()
         process.wait()
+
+
+def test_the_kernel_ends_a_build_whose_keeper_is_killed(lonely: Crew) -> None:
+    word = f"8{os.getpid()}"
+
+    def body(shop: Workshop) -> None:
+        if not shop.isolation.processes:
+            pytest.skip("no process namespaces here")
+        threading.Thread(target=lambda: kill_keeper(os.getpid(), word)).start()
+        with pytest.raises(ShipwayError, match="install could not be run"):
+            shop.script(f"setsid sleep {word} & sleep {word}")
+        assert until(lambda: not running(word))
+
+    lonely(body)
+
+
+def kill_keeper(parent: int, word: str) -> None:
+    until(lambda: len(running(f"sleep {word}")) >= 2)
+    for pid in children_of()[parent]:
+        if "fs.keeper" in command_of(pid):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("how", ["apart", "together"])
@@ -276,6 +299,64 @@ def test_every_phase_sees_what_the_ones_before_wrote(lonely: Crew) -> None:
         assert tree(result.staged.tree) == {"lib/b": "3\n"}
 
     lonely(body)
+
+
+SHARED = """
+mkdir -p "$PREFIX/new"; echo 1 > "$PREFIX/new/a"; echo 2 > "$PREFIX/lib/deep/b"; echo 3 > "$PREFIX/top"
+rm "$PREFIX/include/add.h"; rm -f "$PREFIX/lib/libadd.so"; echo better > "$PREFIX/lib/libadd.so"
+"""
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o2775])
+def test_a_prefix_of_others_can_be_built_for(place: Path, mode: int) -> None:
+    crew = crew_of(place, "apart as nobody")
+
+    def body(shop: Workshop) -> None:
+        result = built(shop.run(shop.request(f"[phases]\ninstall = '''{SHARED}'''\n")._replace(logs=f"{place}/logs")))
+        assert tree(result.staged.tree) == {
+            "new/a": "1\n",
+            "lib/deep/b": "2\n",
+            "top": "3\n",
+            "lib/libadd.so": "better\n",
+        }
+        assert result.staged.written.deleted == ("include/add.h",)
+        FileSystem().remove_tree(str(shop.place))
+        assert live(shop) == {"include/add.h": HEADER, "lib/libadd.so": "library"}
+
+    def prepared(shop: Workshop) -> None:
+        shop.prefix = other
+        shop.isolation = probe(str(other), str(shop.place), FileSystem())
+        body(shop)
+
+    other = place / "other"
+    (other / "lib/deep").mkdir(parents=True)
+    (other / "include").mkdir()
+    with_dependency(Workshop(other, place))
+    for path in (other, *other.rglob("*")):
+        path.chmod(mode if path.is_dir() else 0o644)
+    crew(prepared)
+
+
+def test_a_build_directory_can_be_removed(crew: Crew) -> None:
+    def body(shop: Workshop) -> None:
+        built(
+            shop.script(
+                'mkdir "$TMPDIR/closed"; touch "$TMPDIR/closed/x"; chmod 0 "$TMPDIR/closed"; rm -r "$PREFIX/lib"'
+            )
+        )
+        FileSystem().remove_tree(str(shop.place))
+        assert not shop.place.exists()
+
+    crew(body)
+
+
+def test_a_symlink_into_the_stage_leads_to_the_prefix(shop: Workshop) -> None:
+    text = 'mkdir -p "$DESTDIR$PREFIX/bin"; cd "$DESTDIR$PREFIX/bin"; echo > a; ln -s "$PWD/a" b; ln -s a c'
+    assert tree(built(shop.script(text)).staged.tree) == {
+        "bin/a": "\n",
+        "bin/b": f"-> {shop.prefix}/bin/a",
+        "bin/c": "-> a",
+    }
 
 
 def test_bytecode_of_others_is_nobodys_business(lonely: Crew) -> None:

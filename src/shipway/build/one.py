@@ -25,9 +25,11 @@ from shipway.build.run import Ears, Ran, run
 from shipway.build.stage import Staged, gather
 from shipway.errors import Interrupted, ShipwayError, UsageError
 from shipway.fs.apart import NONE, ApartError, Ended, Isolation, Orders, View
+from shipway.fs.overlay import make_own
 from shipway.fs.stop import Stop
 from shipway.fs.system import FileSystem
 from shipway.model.event import Event, Listener, silent
+from shipway.store.walk import RESERVED
 
 OLDEST = 315532800
 """1980, the first time that a ZIP archive can hold."""
@@ -138,6 +140,9 @@ class _Build:
             self.log.say(*header(self.request, self.target))
         if beside(self.target) and not os.path.isdir(self.target.directory.build):
             self.fs.mkdir(self.target.directory.build, 0o755)
+        if self.request.isolation.user and self.request.isolation.overlay:
+            live = os.path.realpath(self.request.prefix)
+            make_own(live, self.target.directory.upper, f"{live}/{RESERVED}", self.fs)
         for phase in self.request.phases:
             failure = self._phase(phase)
             if failure is None:

@@ -38,6 +38,7 @@ def gather(directory: Directory, prefix: str, fs: FileSystem) -> Staged:
     written = _without_derived(captured(directory.upper, live))
     _Joining(directory.upper, live, tree, fs).join("")
     if os.path.isdir(tree):
+        _straighten(tree, directory.destdir, fs)
         fold(tree, live, fs)
     return Staged(tree, written, tuple(_outside(directory.destdir, prefix)))
 
@@ -95,6 +96,17 @@ class _Joining:
             self.fs.mkdir(target, stat.S_IMODE(os.lstat(f"{self.upper}/{directory}").st_mode))
         else:
             make_directories(target, 0o755, self.fs.mkdir)
+
+
+def _straighten(directory: str, destdir: str, fs: FileSystem) -> None:
+    """Symlinks that lead into the stage, because they were made with DESTDIR before their target, lead to the prefix instead."""
+    with os.scandir(directory) as entries:
+        for entry in sorted(entries, key=lambda each: each.name):
+            if entry.is_dir(follow_symlinks=False):
+                _straighten(entry.path, destdir, fs)
+            elif entry.is_symlink() and (target := os.readlink(entry.path)).startswith(f"{destdir}/"):
+                fs.unlink(entry.path)
+                fs.symlink(target.removeprefix(destdir), entry.path)
 
 
 def _outside(destdir: str, prefix: str) -> Iterator[str]:

@@ -100,9 +100,11 @@ def _answer(control: socket.socket, report: Mapping[str, Any]) -> NoReturn:
 def _watch(control: socket.socket, pulse: int, child: int) -> Mapping[str, Any]:
     """Wait for the end of `inner`, or of whoever started us.  Afterwards nothing is left of what was started."""
     text = b""
+    poll = select.poll()
+    for descriptor in (control.fileno(), pulse):
+        poll.register(descriptor, select.POLLIN)
     while True:
-        ready, _, _ = select.select([control.fileno(), pulse], [], [])
-        if control.fileno() in ready:
+        if control.fileno() in dict(poll.poll()):
             os.kill(child, signal.SIGKILL)
             break
         part = os.read(pulse, 1 << 16)

@@ -98,6 +98,40 @@ def captured(upper: str, lower: str) -> Captured:
     return Captured(**{name: tuple(sorted(paths)) for name, paths in found.lists.items()})
 
 
+def make_own(lower: str, upper: str, spared: str, fs: FileSystem) -> None:
+    """Put directories of our own over those of others, so that in an overlay everything can be created and deleted.
+
+    For overlays of user namespaces: the kernel copies a directory with its owner and group, and where these mean nothing there it
+    refuses (EOVERFLOW).  Nothing is looked into if the first directories are all our own; `spared` never is.
+    """
+    if all(map(_is_own, (lower, *_directories(lower)))):
+        return
+    for directory in _directories(lower):
+        _make_own(directory, upper + directory[len(lower) :], spared, fs)
+
+
+def _make_own(lower: str, upper: str, spared: str, fs: FileSystem) -> None:
+    if lower == spared:
+        return
+    mode = stat.S_IMODE(os.lstat(lower).st_mode)
+    with contextlib.suppress(FileExistsError):
+        fs.mkdir(upper, mode & 0o777 | 0o700)
+    for directory in _directories(lower):
+        _make_own(directory, upper + directory[len(lower) :], spared, fs)
+
+
+def _is_own(path: str) -> bool:
+    status = os.lstat(path)
+    return (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid())
+
+
+def _directories(path: str) -> list[str]:
+    """Those that can be looked into."""
+    with contextlib.suppress(FileNotFoundError, PermissionError), os.scandir(path) as entries:
+        return sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+    return []
+
+
 def is_whiteout(status: os.stat_result) -> bool:
     """Whether it stands for something that was deleted."""
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
