@@ -12,9 +12,7 @@ from shipway.build.recipe_file import parse
 
 PIP = "--isolated --disable-pip-version-check --no-input --no-color --no-cache-dir --no-index --no-deps"
 WHEELS = 'sh -c wheels=$1; shift; exec "$@" "$wheels"/*.whl sh'
-INSTALL = (
-    f"py -m pip install {PIP} --ignore-installed --no-compile --no-warn-script-location --root /b/stage --prefix /p"
-)
+INSTALL = f"py -m pip install {PIP} --ignore-installed --no-compile --no-warn-script-location --root /b/stage --prefix /p --root-user-action ignore"
 
 CMAKE = (
     "-DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/p -DCMAKE_INSTALL_LIBDIR=lib"

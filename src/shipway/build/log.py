@@ -52,6 +52,11 @@ class Line(NamedTuple):
         """Whether Shipway said it."""
         return self.seconds < 0
 
+    @property
+    def written(self) -> str:
+        """As it stands in the log."""
+        return f"{OURS}{self.text}" if self.ours else f"{self.seconds:9.3f} | {self.text}"
+
 
 def name_of(name: str, version: str) -> str:
     """The name of a log."""
@@ -92,7 +97,7 @@ class Log:
 
     def tools_said(self, lines: Sequence[str]) -> None:
         """Lines of a tool, at this moment."""
-        stamp = f"{time.monotonic() - self._begun:9.3f} | "
+        stamp = Line(time.monotonic() - self._begun, "", "").written
         if self._room <= 0:
             self._left_out += len(lines)
             self._tail.extend(stamp + line for line in lines[-TAIL:])

@@ -151,7 +151,7 @@ def _python(target: Target, python: Interpreter) -> Lines:
 
 def _install_wheels(target: Target, python: Interpreter, directory: str) -> list[str]:
     """The shell finds them: their names hold tags that nobody knows before."""
-    where = ["--root", target.directory.destdir, "--prefix", target.prefix]
+    where = ["--root", target.directory.destdir, "--prefix", target.prefix, "--root-user-action", "ignore"]
     words = _pip(python, "install", "--ignore-installed", "--no-compile", "--no-warn-script-location", *where)
     return ["sh", "-c", 'wheels=$1; shift; exec "$@" "$wheels"/*.whl', "sh", directory, *words]
 

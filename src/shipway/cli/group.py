@@ -28,6 +28,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "plan": "Say what would be built, and why.",
         "fetch": "Fetch sources, and check them.",
         "recipe": "Look at recipes, and check them.",
+        "log": "Show what was said while a package was built.",
     },
     "Ask": {
         "list": "List what is installed.",
