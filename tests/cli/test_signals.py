@@ -66,18 +66,11 @@ def running(shop: Shop, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         stderr=pipe,
         text=True,
         env=environment(),
-        preexec_fn=heed_signals,  # noqa: PLW1509
     ) as process:
         try:
             yield process
         finally:
             process.kill()
-
-
-def heed_signals() -> None:
-    """Whoever runs the tests may ignore signals (nohup, a shell's background): a process would inherit that, and rightly heed it."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def line_of(stream: object) -> str:
