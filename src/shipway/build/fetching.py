@@ -177,11 +177,17 @@ class Fetcher:
             for candidate in pypi.candidates(told, each, page, self.watch._replace(tell=silent), problems):
                 try:
                     self._from_url(candidate.url, slot, told.access(self.watch))
+                    _insist(slot, candidate)
                 except PlaceError as error:
                     problems.append(error.message)
                 else:
                     return
         raise PlaceError(problems[0], details=problems[1:])
+
+    def on_offer(self, project: str) -> list[pypi.Candidate]:
+        """All files of a project of the package index.  Raises PlaceError."""
+        with self._cache.unknown("page") as slot, slot.page() as page:
+            return pypi.all_files(self.settings(), project, page, self.watch._replace(tell=silent))
 
     def _from_debian(self, each: Wanted, slot: Slot) -> None:
         self.watch.tell(Event("fetching", "the distribution", {"file": each.name}))
@@ -229,6 +235,14 @@ class Fetcher:
         if slot.digest != found:
             page = " (a web page, it seems)" if _is_page(path) else ""
             raise PlaceError(f"{what}: gives another file{page}: its SHA-256 is {found}, not {slot.digest}")
+
+
+def _insist(slot: Slot, candidate: pypi.Candidate) -> None:
+    """What may be anything must at least be what the index says."""
+    if candidate.digest not in ("", slot.digest):
+        raise PlaceError(
+            f"{shown(candidate.url)}: its SHA-256 is {slot.digest}, not {candidate.digest} as the index says"
+        )
 
 
 def _offline(each: Wanted) -> Wanted:

@@ -109,6 +109,20 @@ def candidates(
         problems.append(f"{described(wanted)}: no index has it")
 
 
+def all_files(told: Settings, project: str, file: PartialFile, watch: Watch) -> list[Candidate]:
+    """Whatever is on offer.  Raises PlaceError if no page can be read."""
+    found: list[Candidate] = []
+    problems: list[str] = []
+    for page in pages(told, project):
+        try:
+            found += offers(page, told.access(watch), file, watch)
+        except PlaceError as error:
+            problems.append(error.message)
+    if problems and not found:
+        raise PlaceError(problems[0], details=problems[1:])
+    return found
+
+
 def pages(told: Settings, project: str) -> list[str]:
     """Where to look for a project's files."""
     normal = re.sub(r"[-_.]+", "-", project).lower()

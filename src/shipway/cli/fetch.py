@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from shipway.cli.call import Call
+from shipway.cli.collection import collection, with_recipes
 from shipway.cli.options import as_command, pass_call
-from shipway.cli.recipe import collection, with_recipes
 from shipway.cli.sources import Ear, Sources, fetching_options, with_sources
 from shipway.errors import UsageError
 

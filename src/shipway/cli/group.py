@@ -27,7 +27,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Build": {
         "plan": "Say what would be built, and why.",
         "fetch": "Fetch sources, and check them.",
-        "recipe": "Look at recipes, and check them.",
+        "recipe": "Look at recipes, check, write and mend them.",
         "log": "Show what was said while a package was built.",
     },
     "Ask": {

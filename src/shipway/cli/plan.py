@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from shipway.cli.call import Call
+from shipway.cli.collection import collection, with_recipes
 from shipway.cli.options import as_command, pass_call
-from shipway.cli.recipe import collection, with_recipes
 from shipway.errors import UsageError
 
 if TYPE_CHECKING:

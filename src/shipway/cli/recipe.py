@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from shipway.cli.authoring import COMMANDS
 from shipway.cli.call import Call
+from shipway.cli.collection import collection, with_recipes
 from shipway.cli.options import Command, pass_call
 from shipway.errors import FAILED
 
 if TYPE_CHECKING:
-    from shipway.build.collection import Collection
     from shipway.build.recipe_file import Found
 
-with_recipes = click.option(
-    "--recipes",
-    multiple=True,
-    metavar="DIR",
-    envvar="SHIPWAY_RECIPES",
-    type=click.Path(exists=True, file_okay=False),
-    help="A directory of recipes, searched first; may be given several times.",
-)
 
-
-@click.group("recipe", short_help="Look at recipes and check them.")
+@click.group("recipe", short_help="Look at recipes, check, write and mend them.")
 def command() -> None:
-    """Look at recipes, as files; nothing is fetched or built."""
+    """Look at recipes, write and mend them, as files; nothing is built."""
+
+
+for each in COMMANDS:
+    command.add_command(each)
 
 
 def _sub(name: str) -> Callable[[Callable[..., int | None]], click.Command]:
@@ -84,23 +79,6 @@ def print_schema(call: Call, recipes: tuple[str, ...]) -> None:
     from shipway.build.recipe import schema
 
     call.console.document(schema())
-
-
-def collection(call: Call, given: tuple[str, ...]) -> Collection:
-    """Where recipes are looked for: what was given, what shipway.toml names, those that come with Shipway."""
-    from shipway.build.collection import Collection
-    from shipway.cli.place import nearest
-
-    place = nearest(os.getcwd())
-    configured = [os.path.join(os.path.dirname(place.file), each) for each in place.config.recipes] if place else []
-    return Collection([*given, *configured, *starter()])
-
-
-def starter() -> list[str]:
-    """The collection that comes with Shipway: beside the package when it is installed, at the top of a checkout."""
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    places = (os.path.join(here, "recipes"), os.path.join(os.path.dirname(os.path.dirname(here)), "recipes"))
-    return [next(place for place in places if os.path.isdir(place))] if any(map(os.path.isdir, places)) else []
 
 
 def _summary(recipe: Any) -> dict[str, str]:
