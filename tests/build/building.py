@@ -109,3 +109,8 @@ def tree(top: str | Path) -> dict[str, str]:
         elif path.is_file():
             found[name] = path.read_text(errors="replace")
     return found
+
+
+def live_files(shop: Workshop) -> dict[str, str]:
+    """The prefix without Shipway's own directory."""
+    return {name: text for name, text in tree(shop.prefix).items() if not name.startswith("var/")}

@@ -18,7 +18,7 @@ from shipway.errors import Interrupted, ShipwayError
 from shipway.fs.apart import probe
 from shipway.fs.process import children_of, command_of
 from shipway.fs.system import FileSystem
-from tests.build.building import Workshop, built, failed, tree
+from tests.build.building import Workshop, built, failed, live_files, tree
 from tests.build.conftest import Crew, crew_of
 
 HEADER = "int add(int, int);\n"
@@ -47,12 +47,7 @@ def stop_when(shop: Workshop, line: str) -> None:
 def with_dependency(shop: Workshop) -> dict[str, str]:
     (shop.prefix / "include/add.h").write_text(HEADER)
     (shop.prefix / "lib/libadd.so").write_text("library")
-    return live(shop)
-
-
-def live(shop: Workshop) -> dict[str, str]:
-    """The prefix without Shipway's own directory."""
-    return {name: text for name, text in tree(shop.prefix).items() if not name.startswith("var/")}
+    return live_files(shop)
 
 
 # -- processes --------------------------------------------------------------------------------------------------------
@@ -246,7 +241,7 @@ def test_what_ignores_destdir_is_caught(lonely: Crew) -> None:
         result = built(shop.script(text, more="[build]\ndestdir = false\n"))
         assert tree(result.staged.tree) == {"share/thing/a": "1\n", "share/thing/b": "-> a"}
         assert result.staged.written.added == ("share/thing/a", "share/thing/b")
-        assert live(shop) == before
+        assert live_files(shop) == before
 
     lonely(body)
 
@@ -255,7 +250,7 @@ def test_what_heeds_it_half_is_joined(lonely: Crew) -> None:
     def body(shop: Workshop) -> None:
         text = 'mkdir -p "$DESTDIR$PREFIX/bin"; echo 1 > "$DESTDIR$PREFIX/bin/a"; echo 2 > "$PREFIX/lib/b"'
         assert tree(built(shop.script(text)).staged.tree) == {"bin/a": "1\n", "lib/b": "2\n"}
-        assert live(shop) == {}
+        assert live_files(shop) == {}
 
     lonely(body)
 
@@ -271,7 +266,7 @@ def test_what_is_deleted_or_changed_is_told_and_still_there(lonely: Crew) -> Non
         ).staged.written
         assert written.deleted == ("include/add.h", "share/doc/a", "share/doc/b")
         assert written.changed == ("lib/libadd.so",)
-        assert live(shop) == {**before, "share/doc/a": "a", "share/doc/b": "b"}
+        assert live_files(shop) == {**before, "share/doc/a": "a", "share/doc/b": "b"}
 
     lonely(body)
 
@@ -321,7 +316,7 @@ def test_a_prefix_of_others_can_be_built_for(place: Path, mode: int) -> None:
         }
         assert result.staged.written.deleted == ("include/add.h",)
         FileSystem().remove_tree(str(shop.place))
-        assert live(shop) == {"include/add.h": HEADER, "lib/libadd.so": "library"}
+        assert live_files(shop) == {"include/add.h": HEADER, "lib/libadd.so": "library"}
 
     def prepared(shop: Workshop) -> None:
         shop.prefix = other
@@ -365,7 +360,7 @@ def test_bytecode_of_others_is_nobodys_business(lonely: Crew) -> None:
         text = "unset PYTHONDONTWRITEBYTECODE; cd $PREFIX/lib; /usr/bin/python3 -c 'import module'; test -d __pycache__"
         result = built(shop.script(text))
         assert not any(result.staged.written)
-        assert live(shop) == {"lib/module.py": "x = 1\n"}
+        assert live_files(shop) == {"lib/module.py": "x = 1\n"}
 
     lonely(body)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from shipway.fs.apart import probe
 from shipway.fs.lock import FileLock
+from shipway.fs.system import FileSystem
 from shipway.prefix.database import Database
 from shipway.prefix.doctor import Finding, Level, examine
 from shipway.prefix.layout import Layout
@@ -144,3 +147,16 @@ def test_a_reader_is_told_what_a_reader_can_see(tmp_path: Path) -> None:
         with open_prefix(root) as prefix:
             prefix.merge(package(make_tree(tmp_path / "stage", {"bin/x": "1"}), "1"))
         assert as_nobody(look) == 0
+
+
+def test_how_far_builds_are_kept_apart_is_told(layout: Layout) -> None:
+    told = found(layout.root, "builds")
+    assert told and {finding.level for finding in told} <= {Level.OK, Level.WARN}
+    isolation = probe(layout.root, tempfile.gettempdir(), FileSystem())
+    assert (told[0].level is Level.OK) == isolation.overlay
+
+
+def test_a_place_where_nothing_can_be_built_is_told(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", f"{layout.root}/none")
+    (told,) = found(layout.root, "builds")
+    assert "nothing can be written in" in told.text

@@ -68,6 +68,12 @@ class Request(NamedTuple):
         epoch = epoch_of(self.source, self.directory)
         return Target(recipe, self.prefix, self.directory, self.source, beside_it, self.jobs, epoch)
 
+    @property
+    def view(self) -> View:
+        """What its phases see of the disk."""
+        live = os.path.realpath(self.prefix)
+        return View(live, (live,), self.directory.upper, self.directory.work, (self.directory.root, *self.writable))
+
 
 class Phase(NamedTuple):
     """A phase that ended well, and what it took."""
@@ -197,15 +203,14 @@ class _Build:
 
     def _view(self, name: str) -> View:
         """What tests write into the prefix is thrown away: they see what was written before, under a layer of their own."""
-        directory, live = self.target.directory, os.path.realpath(self.request.prefix)
-        writable = (directory.root, *self.request.writable)
+        view = self.request.view
         if name != "check":
-            return View(live, (live,), directory.upper, directory.work, writable)
-        aside = f"{directory.root}/check"
+            return view
+        aside = f"{self.target.directory.root}/check"
         self.fs.remove_tree(aside)
         for path in (aside, f"{aside}/written", f"{aside}/overlay"):
             self.fs.mkdir(path, 0o755)
-        return View(live, (directory.upper, live), f"{aside}/written", f"{aside}/overlay", writable)
+        return view._replace(lower=(view.upper, *view.lower), upper=f"{aside}/written", work=f"{aside}/overlay")
 
     def _failure(self, name: str, todo: Steps, ran: Ran) -> Failure:
         return Failure(

@@ -77,7 +77,7 @@ class Command(NamedTuple):
 class Orders(NamedTuple):
     """What a keeper is to do: run the commands, one after the other, until one fails.
 
-    `network` says that they need it.  Without `view`, or with an isolation that is none, they see the disk as it is.
+    `network` says that they need it, `terminal` that they have the terminal of this process.  Without `view`, or with an isolation that is none, they see the disk as it is.
     """
 
     commands: tuple[Command, ...]
@@ -85,6 +85,7 @@ class Orders(NamedTuple):
     isolation: Isolation = NONE
     view: View | None = None
     network: bool = False
+    terminal: bool = False
 
 
 class Ended(NamedTuple):
@@ -117,20 +118,21 @@ class ApartError(Exception):
 class Keeper:
     """A keeper at work.  Whoever made it calls `end`, also after `stop`; it ends when the process that made it does.
 
-    `output` is a descriptor for the commands' stdout and stderr; their stdin is empty.
+    `output` is a descriptor for the commands' stdout and stderr; their stdin is empty.  Commands that have the terminal have all three
+    of this process.
     """
 
-    def __init__(self, orders: Orders, output: int) -> None:
+    def __init__(self, orders: Orders, output: int = -1) -> None:
         self._control, other = socket.socketpair()
         with other:
             number = str(other.fileno())
             self._process = subprocess.Popen(
                 [PYTHON, "-I", "-S", "-c", _BOOT, number, PACKAGE],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdin=None if orders.terminal else subprocess.DEVNULL,
+                stdout=None if orders.terminal else output,
+                stderr=None if orders.terminal else output,
                 pass_fds=[other.fileno()],
-                start_new_session=True,
+                start_new_session=not orders.terminal,
             )
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._control.sendall(json.dumps(_told(orders)).encode() + b"\n")
@@ -167,7 +169,12 @@ class Keeper:
 
 def _told(orders: Orders) -> Mapping[str, Any]:
     commands = [[command.directory, list(command.words)] for command in orders.commands]
-    return {"commands": commands, "environment": dict(orders.environment), "apart": _apart(orders)}
+    return {
+        "commands": commands,
+        "environment": dict(orders.environment),
+        "apart": _apart(orders),
+        "terminal": orders.terminal,
+    }
 
 
 def _apart(orders: Orders) -> Mapping[str, Any]:

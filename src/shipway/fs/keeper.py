@@ -36,6 +36,8 @@ GRACE = 1.0
 
 NOT_FOUND, NOT_RUN = 127, 126
 
+_OF_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+
 _TOLD, _LINE = 20, 200
 """So many processes that were left are told, and so much of the command line of each."""
 
@@ -80,9 +82,12 @@ def _first_line(control: socket.socket) -> bytes:
 
 
 def _reset_signals() -> None:
-    """As a program expects them, whatever Shipway was started with; no core dumps beside the sources."""
+    """As a program expects them, whatever Shipway was started with, but for what the terminal sends: that is for the commands.
+
+    No core dumps beside the sources.
+    """
     for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, signal.SIG_IGN if number in _OF_THE_TERMINAL else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     os.umask(0o022)
@@ -147,19 +152,19 @@ def _inner(orders: Mapping[str, Any], pulse: int) -> NoReturn:
     namespaces.adopt_orphans()
     try:
         _enter(orders["apart"])
-        report = _run_all(orders["commands"], orders["environment"])
+        report = _run_all(orders)
     except _StepError as error:
         report = error.report
     native.write_all(pulse, json.dumps(report).encode())
     os._exit(0)
 
 
-def _run_all(commands: Sequence[tuple[str, Sequence[str]]], environment: Mapping[str, str]) -> dict[str, Any]:
+def _run_all(orders: Mapping[str, Any]) -> dict[str, Any]:
     """Run commands until one fails.  The usage is that of everything that was started, and has ended by now."""
     begun = time.monotonic()
     statuses = [0]
-    for directory, words in commands:
-        statuses.append(_run(directory, words, environment))
+    for directory, words in orders["commands"]:
+        statuses.append(_run(directory, words, orders))
         if statuses[-1]:
             break
     left = _settle()
@@ -168,20 +173,31 @@ def _run_all(commands: Sequence[tuple[str, Sequence[str]]], environment: Mapping
     return {"status": statuses[-1], "number": max(len(statuses) - 2, 0), "left": left, **spent}
 
 
-def _run(directory: str, words: Sequence[str], environment: Mapping[str, str]) -> int:
+def _run(directory: str, words: Sequence[str], orders: Mapping[str, Any]) -> int:
     """Exit status, or the negative number of a signal."""
     child = os.fork()
     if child == 0:
-        _become(directory, words, environment)
+        if orders["terminal"]:
+            _take_terminal()
+        _become(directory, words, orders["environment"])
     while True:
         ended, status = os.wait()
         if ended == child:
             return os.waitstatus_to_exitcode(status)
 
 
+def _take_terminal() -> None:
+    """Be in the foreground, in a group of its own: a shell wants to know a group that it can give the terminal back to."""
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
+        os.tcsetpgrp(0, os.getpid())
+
+
 def _become(directory: str, words: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     """The command itself, or an exit status as of a shell that cannot start it."""
     native.die_with_parent()
+    for number in _OF_THE_TERMINAL:
+        signal.signal(number, signal.SIG_DFL)
     what = directory
     try:
         os.chdir(directory)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shipway.errors import ShipwayError
+from shipway.fs.apart import probe as try_apart
 from shipway.fs.lock import Terms
 from shipway.fs.mount import mount_points
 from shipway.fs.probe import Capabilities, probe
 from shipway.fs.space import flags, free
+from shipway.fs.system import FileSystem
 from shipway.prefix.connection import in_the_way
 from shipway.prefix.database import Database
 from shipway.prefix.layout import Layout
@@ -306,6 +309,20 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
+def _builds(patient: _Patient) -> Iterator[Finding]:
+    """How far builds in the usual place can be kept apart (docs/explanation/isolation.md)."""
+    place = tempfile.gettempdir()
+    try:
+        isolation = try_apart(patient.layout.root, place, FileSystem())
+    except OSError as error:
+        yield Finding("builds", Level.WARN, f"nothing can be written in {place}: {error.strerror}", "--build-dir DIR")
+        return
+    if isolation.overlay:
+        yield Finding("builds", Level.OK, "are kept apart; what they write past their stage is caught")
+    hint = "see docs/explanation/isolation.md; another --build-dir may do"
+    yield from (Finding("builds", Level.WARN, line, hint) for line in isolation.lacks)
+
+
 _CHECKS: tuple[Callable[[_Patient], Iterator[Finding]], ...] = (
     _prefix,
     _file_system,
@@ -319,4 +336,5 @@ _CHECKS: tuple[Callable[[_Patient], Iterator[Finding]], ...] = (
     _sessions,
     _leftovers,
     _lost,
+    _builds,
 )
