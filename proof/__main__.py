@@ -19,7 +19,7 @@ from proof.page import write_page
 from proof.report import Count, complaints, table, write_json
 from proof.scene import Scene, leave
 
-ATTACKS = ("kill", "moved", "power", "races", "people", "filesystems", "scale", "fuzz")
+ATTACKS = ("kill", "moved", "power", "races", "people", "filesystems", "scale", "fuzz", "environments")
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ from tests.cli.shop import command
 from tests.installing.shop import Venv, false_records, offline
 from tests.installing.wheels import Wheel, big
 
-ROUNDS = 2
+ROUNDS = int(os.environ.get("SHIPWAY_TEST_ROUNDS", "2"))
+"""More of them, with pip and uv counted by the same judge: `make proof PROOF="--full --attacks environments"`."""
 ROUNDS_OF_PIP = 4
 FILES = 60
 
