@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pty
+import warnings
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,9 @@ class Person:
 
     def __init__(self, shop: Workshop) -> None:
         request = shop.request(RECIPE)
-        self.pid, self.terminal = pty.fork()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the test runner has threads
+            self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             os._exit(open_shell(request, {"TERM": "dumb", "PS1": "ready> "}))
         self.seen = ""

@@ -14,7 +14,7 @@ from tests.cli.shop import Shop, command, environment
 def begin(shop: Shop, name: str = "gmp", version: str = "6.3") -> Log:
     log = Log.begin(str(shop.root / "var/lib/shipway/logs" / name_of(name, version)), FileSystem())
     log.say(f"{name} {version} for {shop.root}", "phase configure", "in /b: ./configure")
-    log.tools_said(["checking", "a.c:1:2: error: no such thing", "after"])
+    log.tools_said(["checking", "a.c:1:2: error: no such thing", "after", "and on", "*** test OK ***"])
     log.say("ended configure: 1 s", "phase build")
     log.tools_said(["cc -c a.c", "cc -c error.c", "done"])
     return log
@@ -42,7 +42,7 @@ def test_one_phase_of_it(built: Shop) -> None:
 
 
 def test_what_looks_like_an_error_with_its_surroundings(built: Shop) -> None:
-    expected = ["checking", "a.c:1:2: error: no such thing", "after", "failed: gmp 6.3: build failed"]
+    expected = ["checking", "a.c:1:2: error: no such thing", "after", "and on", "failed: gmp 6.3: build failed"]
     assert texts(built, "--errors") == expected
 
 

@@ -18,7 +18,7 @@ PAUSE = 0.2
 
 _ERROR = re.compile(
     r"\b(?:fatal )?error(?: [A-Z]+\d+)?:|\bundefined reference\b|\bcannot find -l|\bNo such file or directory\b|"
-    r"^Traceback \(most recent call last\)|^\w*(?:Error|Exception)\b:|\*\*\* |: not found$|: command not found$|"
+    r"^Traceback \(most recent call last\)|^\w*(?:Error|Exception)\b:|\bmake(?:\[\d+\])?: \*\*\* |: not found$|: command not found$|"
     r"\bPermission denied\b|\bRead-only file system\b|\bNo space left on device\b|\bSegmentation fault\b|^(?:FAIL|FAILED|ERROR)\b",
     re.IGNORECASE,
 )
