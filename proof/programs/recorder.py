@@ -12,6 +12,7 @@ import base64
 import json
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from shipway.fs import system
@@ -72,7 +73,7 @@ class Recorder(system.FileSystem):
         super().utime(path, mtime_ns)
         note("utime", path, mtime_ns)
 
-    def write_file(self, path: str, data: bytes, mode: int, mtime_ns: int | None = None) -> None:
+    def write_file(self, path: str, data: bytes | Iterable[bytes], mode: int, mtime_ns: int | None = None) -> None:
         """A file."""
         super().write_file(path, data, mode, mtime_ns)
         note_file(path)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from shipway.errors import LockedError, ShipwayError, StuckError
 from shipway.fs.system import FileSystem
@@ -35,6 +35,9 @@ from shipway.prefix.undoing import choose, intent_to_undo, only_facts
 from shipway.prefix.verify import Report
 from shipway.prefix.work import Outcome, Work
 from shipway.sealing import Image, Sealer, Staged
+
+if TYPE_CHECKING:
+    from shipway.assembling import Wanted
 
 _HEALING = 1.0
 """Seconds that whoever opens a prefix waits for the record, to finish what others left: perhaps he only asks."""
@@ -99,6 +102,12 @@ class Prefix:
             Work(self.site, preview).check(Intent(targets_of(self.site, image), policy))
 
         return self._sealer_of_mine().seal(wanted, check)
+
+    def assemble(self, wanted: Sequence[Wanted]) -> list[Image]:
+        """Images put together from parts of others; see `assembling.assembled` for what is raised."""
+        from shipway.assembling import assembled
+
+        return assembled(self._sealer_of_mine(), wanted)
 
     def staging(self, name: str) -> str:
         """A fresh directory for a tree to be sealed with `move`: on the prefix's file system, gone when this process is."""

@@ -41,9 +41,7 @@ def compile_sources(
     site: Site, interpreter: Interpreter, tree: str, sources: Sequence[tuple[str, Entry]], levels: tuple[int, ...]
 ) -> Compiled:
     """Compile sources that lie in `tree` for where they will lie in the prefix."""
-    request = CompileRequest(
-        interpreter, tree, sources, site.layout.root, levels, site.options.jobs, cache=site.options.cache
-    )
+    request = CompileRequest(interpreter, tree, sources, site.layout.live, levels, site.options.jobs)
     return compile_all(site.fs, request)
 
 

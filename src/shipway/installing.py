@@ -16,11 +16,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
-from shipway.adopting import Adopted, Adopter, Taken, ours, staged, what_became_of
+from shipway.adopting import Adopted, Adopter, Taken, ours, what_became_of
 from shipway.api import Image, Outcome, Prefix
 from shipway.errors import ShipwayError
 from shipway.fs.lock import FileLock
-from shipway.fs.pool import run
 from shipway.fs.system import FileSystem
 from shipway.fs.tree import make_directories
 from shipway.model.planning import Policy
@@ -33,8 +32,8 @@ from shipway.python.remains import Remains, incurable
 from shipway.python.resolver import fetch, resolve
 from shipway.python.target import Target, outgrown
 from shipway.python.tools import ToolError
-from shipway.python.wheel import Wheel, unpack
 from shipway.recompiling import Follower, Renewal, of_places
+from shipway.stocking import Stock
 
 ATTEMPTS = 5
 """How often the environment may change between resolving and committing before the next attempt holds its lock throughout."""
@@ -200,19 +199,9 @@ class Environment:
             self.prefix.site.tell("phase", f"fetching {len(new)} projects")
             wheels = fetch(self.target, arguments, new, self._area("fetch"), self.prefix.site.tell)
             self.prefix.site.tell("step", f"preparing {', '.join(each.name for each in new[:_NAMED])}{_more(len(new))}")
-            for each, image in zip(new, self._images_of(wheels, compiled=arguments.compile), strict=True):
-                self._images[str(each)] = image
+            images = Stock(self.prefix, self.target, compiled=arguments.compile).images(wheels)
+            self._images |= {str(each): image for each, image in zip(new, images, strict=True)}
         return {normal(each.name): self._images[str(each)] for each in chosen}
-
-    def _images_of(self, wheels: Sequence[Wheel], *, compiled: bool) -> Iterator[Image]:
-        """Unpacked by several processes, sealed in order."""
-        python = self.target.python if compiled else ""
-        work = [(wheel, self._area("stage")) for wheel in wheels]
-        self.prefix.site.tell("phase", f"unpacking {len(wheels)} wheels")
-        for wheel, stage in run(partial(_unpacked, self.target), work, self.prefix.site.options.jobs):
-            self.prefix.site.tell("phase", f"preparing {wheel.name} {wheel.version}")
-            tree = staged(stage, normal(wheel.name), wheel.version, python)
-            yield self.prefix.seal_staged(tree, Policy.OVERWRITE)
 
     def _commit(self, images: dict[str, Image], wanted: Wanted, before: Projects) -> Done:
         coming = {key: image.manifest for key, image in images.items()}
@@ -288,11 +277,6 @@ def refuse_managed(target: Target) -> None:
             f"{target.root} is managed by the distribution (EXTERNALLY-MANAGED)",
             hint="make an environment of its own: python3 -m venv .venv && . .venv/bin/activate",
         )
-
-
-def _unpacked(target: Target, work: tuple[Wheel, str]) -> tuple[Wheel, str]:
-    unpack(work[0], target, work[1])
-    return work
 
 
 def _why_not(key: str, found: Remains) -> str:

@@ -80,11 +80,10 @@ class Sealer:
 
     def seal(self, staged: Staged, check: Callable[[Image], None]) -> Image:
         """Seal one tree; `check` may refuse it (by raising) before a tree that is to be taken is touched."""
-        self.count += 1
-        request, notes = self._request(staged)
+        request, notes = self._request(staged, self.room())
         self.site.tell("phase", "reading the tree")
         scanned = scan(self.site.fs, request) if staged.move else self._copied(request)
-        self._refuse_folded(scanned.manifest)
+        self.refuse_folded(scanned.manifest)
         notes += _remarks(staged, scanned)
         if not staged.move:
             return self._named(staged, request, scanned, notes)
@@ -97,6 +96,11 @@ class Sealer:
             give_back(self.site.fs, request)
             self.session.forget_origin()
             raise
+
+    def room(self) -> str:
+        """A fresh name in the session's area, for an image to be made in."""
+        self.count += 1
+        return f"{self.session.area}/image-{self.count}"
 
     def _copied(self, request: SealRequest) -> Scanned:
         """Copy the tree, and have what was copied written back while the rest is prepared."""
@@ -111,9 +115,9 @@ class Sealer:
 
     def preview(self, staged: Staged) -> Image:
         """The image a tree would become, without bytecode; the tree is only read."""
-        request, notes = self._request(staged)
+        request, notes = self._request(staged, self.room())
         scanned = scan(self.site.fs, request)
-        self._refuse_folded(scanned.manifest)
+        self.refuse_folded(scanned.manifest)
         return self._image(staged, scanned.manifest, notes + _remarks(staged, scanned))
 
     def give_back(self, staged: Staged, image: Image) -> None:
@@ -121,14 +125,14 @@ class Sealer:
         place = self.site.layout.image(image.package.image)
         used = image.package.image in self.site.database.used_images()
         if staged.move and not used and os.path.isdir(place):
-            request, _ = self._request(staged, tree_is_gone=True)
+            request, _ = self._request(staged, self.room(), tree_is_gone=True)
             give_back(self.site.fs, request._replace(destination=place))
             self.site.fs.remove_tree(os.path.dirname(place))
         self.session.forget_origin()
 
     # -- the request -----------------------------------------------------------------------------------------
 
-    def _request(self, staged: Staged, *, tree_is_gone: bool = False) -> tuple[SealRequest, list[Note]]:
+    def _request(self, staged: Staged, room: str, *, tree_is_gone: bool = False) -> tuple[SealRequest, list[Note]]:
         tree = os.path.realpath(staged.tree)
         source, outside = tree, []
         if staged.destdir:
@@ -140,7 +144,7 @@ class Sealer:
             self._refuse_place(tree, source)
         request = SealRequest(
             source=source,
-            destination=f"{self.session.area}/image-{self.count}/tree",
+            destination=f"{room}/tree",
             stage_paths=tuple(dict.fromkeys((os.path.abspath(staged.tree), tree))),
             redirects={} if tree_is_gone else self._redirects(source),
             reference=self.library(installed.image) if installed else None,
@@ -211,7 +215,7 @@ class Sealer:
                 elif found is not None and found.kind == "d":
                     waiting.append(path)
 
-    def _refuse_folded(self, manifest: Manifest) -> None:
+    def refuse_folded(self, manifest: Manifest) -> None:
         """Names that differ only in case are one where the file system folds case."""
         if not folds_case(self.site.layout.root):
             return
@@ -229,20 +233,22 @@ class Sealer:
             scanned = scanned._replace(manifest=self._shared(request.destination, scanned.manifest))
         manifest, more, python = self._with_bytecode(staged, request, scanned)
         image = self._image(staged, manifest, [*notes, *more], python)
-        self._store(staged, request, image.package.image, manifest)
-        self.library.add(image.package.image, manifest)
+        if staged.move:
+            place = self.site.layout.image(image.package.image)
+            self.session.remember_origin(request.source, request.destination, place)
+        self.store(request.destination, image)
         return image
 
-    def _store(self, staged: Staged, request: SealRequest, name: str, manifest: Manifest) -> None:
-        place = self.site.layout.image(name)
-        if staged.move:
-            self.session.remember_origin(request.source, request.destination, place)
-        made, kept = os.path.dirname(request.destination), os.path.dirname(place)
+    def store(self, tree: str, image: Image) -> None:
+        """Give an image that is complete in the session's area its name in the store; nothing refers to it yet."""
+        name, manifest = image.package.image, image.manifest
+        made, kept = os.path.dirname(tree), os.path.dirname(self.site.layout.image(name))
         try:
             self.site.fs.take(made, kept)
         except FileExistsError:
             self._replace_if_damaged(made, kept, manifest)
             self.session.discard(made)
+        self.library.add(name, manifest)
 
     def _replace_if_damaged(self, made: str, kept: str, manifest: Manifest) -> None:
         """An image of this name is there; if somebody wrote through a hard link of it, the new one takes its place."""

@@ -21,7 +21,8 @@ def test_a_hostile_wheel_is_refused_and_nothing_is_changed(kind: str, venv: Venv
     assert ran.err.count("error: ") == 1
     assert "Traceback" not in ran.err
     assert tree(venv.root, bytecode=True) == before
-    assert set(tmp_path.iterdir()) - {tmp_path / "cache"} == around
+    assert set(tmp_path.iterdir()) - {tmp_path / "cache", tmp_path / "kept"} == around
+    assert not list(tmp_path.glob("kept/*/*"))
     assert not Path("/tmp/evil").exists()
     assert venv.history() == []
     assert list((venv.root / "var/lib/shipway/work").iterdir()) == []

@@ -112,3 +112,16 @@ def test_what_is_no_json_is_refused(text: str) -> None:
 def test_a_path_that_could_lead_elsewhere_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match=r"name that cannot be|surrogates"):
         checked_path(path)
+
+
+@pytest.mark.parametrize("name", ["x.py", 'quo"te', "back\\slash", "é", "new\nline"])
+@pytest.mark.parametrize("kind", [FILE, DIRECTORY, LINK])
+@pytest.mark.parametrize("derived", [False, True])
+def test_listings_written_by_hand_are_the_json_they_stand_for(name: str, kind: str, derived: bool) -> None:
+    entries = [
+        Entry(name, kind, 0o755, 3, 7, "ab" * 32, "to" if kind == LINK else "", derived),
+        Entry("z.py", FILE, 0o644, 1, 2, "cd" * 32),
+    ]
+    text = encode_listing(Directory.of(entries))
+    assert text == json.dumps(json.loads(text), separators=(",", ":"))
+    assert decode_listing(text) == {entry.name: entry for entry in entries}

@@ -65,7 +65,13 @@ class Tree:
 
     def compile(self, *levels: int, jobs: int = 2, fs: FileSystem | None = None, patience: float = 60.0) -> Compiled:
         request = CompileRequest(
-            self.interpreter, str(self.stage), self.sources, str(self.final), levels or (0,), jobs, patience
+            self.interpreter,
+            str(self.stage),
+            self.sources,
+            lambda path: f"{self.final}/{path}",
+            levels or (0,),
+            jobs,
+            patience,
         )
         return compile_all(fs or FileSystem(), request)
 
@@ -296,8 +302,8 @@ def fake(directory: Path, program: str) -> Interpreter:
         "        *more, rest = rest.split(b'\\0')\n"
         "        fields += more\n"
         "        while len(fields) >= 4:\n"
-        "            answer(fields[2].decode())\n"
-        "            del fields[2:4]\n" + program
+        "            answer(fields[1].decode())\n"
+        "            del fields[1:4]\n" + program
     )
     path.chmod(0o755)
     return Interpreter(str(path), (3, 11, 0), "cpython", "cpython-311", b"MAGC")
@@ -337,8 +343,8 @@ def test_an_interpreter_that_never_starts_is_one_warning(tmp_path: Path) -> None
 def test_long_paths_and_large_code_do_not_fill_the_pipes_of_both_sides(tmp_path: Path) -> None:
     interpreter = fake(tmp_path, "serve(lambda path: say(b'C', bytes(300_000)))\n")
     long = "/".join(["d" * 200] * 18)
-    tasks = [Task(f"{long}/{n}.py", 0) for n in range(50)]
-    setting = Setting(interpreter, str(tmp_path), "/final")
+    tasks = [Task(f"{long}/{n}.py", 0, "/final/x.py") for n in range(50)]
+    setting = Setting(interpreter, str(tmp_path))
     assert len([o for o in compiled(setting, tasks, 2, []) if len(o.codes[0]) == 300_000]) == 50
 
 
@@ -346,7 +352,7 @@ def test_no_process_is_left_when_nobody_wants_the_rest(tmp_path: Path) -> None:
     interpreter = fake(
         tmp_path, f"open('{tmp_path}/pid', 'w').write(str(os.getpid()))\nserve(lambda path: say(b'C'))\n"
     )
-    outcomes = compiled(Setting(interpreter, str(tmp_path), "/"), [Task(f"{n}.py", 0) for n in range(9)], 1, [])
+    outcomes = compiled(Setting(interpreter, str(tmp_path)), [Task(f"{n}.py", 0, f"{n}.py") for n in range(9)], 1, [])
     next(outcomes)
     outcomes.close()  # type: ignore[attr-defined]
     pid = int((tmp_path / "pid").read_text())

@@ -39,9 +39,9 @@ def command(call: Call, words: tuple[str, ...]) -> int | None:
     if words[0] not in ours or {"-h", "--help"} & set(words):
         return _pass_on(call, words)
     from shipway.installing import Environment, prepare, refuse_managed
-    from shipway.python.bytecode_cache import directory_of
     from shipway.python.pip_arguments import parse
     from shipway.python.target import checked
+    from shipway.store.depot import directory_of
 
     arguments = parse(words[1:], words[0])
     target = target_of(call, arguments)
@@ -50,8 +50,7 @@ def command(call: Call, words: tuple[str, ...]) -> int | None:
     call.prefix, call.prefix_source = target.root, ""
     prepare(target)
     call.ear.tells_steps = not call.json
-    cache = directory_of()
-    with call.open(call.options()._replace(cache=cache and f"{cache}/bytecode")) as prefix:
+    with call.open(call.options()._replace(cache=directory_of())) as prefix:
         _tell(call, ours[words[0]](call, Environment(prefix, target), arguments), dry_run=arguments.dry_run)
     return None
 

@@ -59,7 +59,7 @@ def fetching_options(call: Call, wanted: Sources) -> Options:
     """How to fetch: what was said, and what the nearest shipway.toml names."""
     from shipway.build.fetching import JOBS, Options
     from shipway.cli.place import nearest
-    from shipway.python.bytecode_cache import directory_of
+    from shipway.store.depot import directory_of
 
     place = nearest(os.getcwd())
     configured = [os.path.join(os.path.dirname(place.file), each) for each in place.config.distfiles] if place else []

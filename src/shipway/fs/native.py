@@ -14,7 +14,7 @@ import os
 import signal
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 NOREPLACE = 1
@@ -160,8 +160,12 @@ def change_mode(descriptor: int, mode: int) -> None:
     os.chmod(f"/proc/self/fd/{descriptor}", mode)
 
 
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write everything where the descriptor stands; write(2) may stop anywhere."""
+def write_all(descriptor: int, data: bytes | Iterable[bytes]) -> None:
+    """Write everything, be it in pieces, where the descriptor stands; write(2) may stop anywhere."""
+    if not isinstance(data, bytes):
+        for piece in data:
+            write_all(descriptor, piece)
+        return
     written = os.write(descriptor, data)
     while written < len(data):
         written += os.write(descriptor, data[written:])

@@ -11,7 +11,7 @@ import enum
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from shipway.errors import ShipwayError
@@ -256,7 +256,7 @@ class FileSystem:
 
     # content
 
-    def write_file(self, path: str, data: bytes, mode: int, mtime_ns: int | None = None) -> None:
+    def write_file(self, path: str, data: bytes | Iterable[bytes], mode: int, mtime_ns: int | None = None) -> None:
         """A new file with this content, exactly this mode, and this time if given; FileExistsError if it exists."""
         self.step("write_file", path)
         self._make_file(path, mode, mtime_ns, partial(native.write_all, data=data))

@@ -132,8 +132,8 @@ class Manifest(NamedTuple):
         total = hashlib.sha256(b"shipway image 1\n")
         for path in sorted(self.directories):
             directory = self.directories[path]
-            times = [entry.mtime for entry in directory.entries.values() if entry.kind != DIRECTORY]
-            total.update(json.dumps([path, directory.digest, times]).encode() + b"\n")
+            times = [entry[4] for entry in directory.entries.values() if entry[1] != DIRECTORY]
+            total.update(f'[{json.dumps(path)}, "{directory.digest}", {times}]\n'.encode())
         return total.hexdigest()
 
 
@@ -144,6 +144,9 @@ _TYPES = (str, str, int, int, int, str, str, bool, int, tuple)
 """Of the fields of an entry."""
 
 _FAR = 1 << 63
+
+_TAILS: Mapping[tuple[object, ...], str] = {("", False, 0, ()): "", ("", True, 0, ()): ',"",true'}
+"""What the rows of such entries, and of bytecode, have at the end."""
 
 _PLAIN_REST = {("", False, 0, ())}
 """What entries without anything special have at the end."""
@@ -181,9 +184,13 @@ def _are_plain(entries: Sequence[Entry]) -> bool:
 
     Digests are hexadecimal, so only names could hold what JSON escapes.
     """
-    names = "".join([e[0] for e in entries])
-    simple = names.isascii() and names.isprintable() and '"' not in names and "\\" not in names
-    return simple and {e[1:2] + e[6:] for e in entries} <= _PLAIN
+    return {e[1:2] + e[6:] for e in entries} <= _PLAIN and _are_simple([e[0] for e in entries])
+
+
+def _are_simple(names: Sequence[str]) -> bool:
+    """Whether JSON has these names as they are."""
+    text = "".join(names)
+    return text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
 
 
 def checked_path(path: str) -> str:
@@ -226,9 +233,10 @@ def manifest_of(
 def encode_listing(directory: Directory) -> str:
     """One directory's entries as text (see docs/formats.md): a JSON array of arrays, defaults at the end left out."""
     entries = list(directory.entries.values())
-    if _are_plain(entries):
-        text = ",".join([f'["{e[0]}","f",{e[2]},{e[3]},{e[4]},"{e[5]}"]' for e in entries])
-        return f"[{text}]"
+    tails = {e[6:] for e in entries}
+    if tails <= _TAILS.keys() and _are_simple([e[0] for e in entries]):
+        rows = [f'["{e[0]}","{e[1]}",{e[2]},{e[3]},{e[4]},"{e[5]}"{_TAILS[e[6:]]}]' for e in entries]
+        return f"[{','.join(rows)}]"
     return json.dumps([_row(e) for e in entries], separators=(",", ":"))
 
 

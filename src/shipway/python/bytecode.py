@@ -14,14 +14,13 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from shipway.fs.system import FileSystem
 from shipway.model.derived import CACHE_DIRECTORY
 from shipway.model.entry import DIRECTORY, FILE, Entry, Manifest, join
-from shipway.python.bytecode_cache import BytecodeCache, key_of
 from shipway.python.compiler import PATIENCE, Outcome, Setting, Task, compiled
 from shipway.python.interpreter import Interpreter
 
@@ -29,20 +28,18 @@ _LEVEL = re.compile(r"\.opt-([12])\.pyc\Z")
 
 
 class CompileRequest(NamedTuple):
-    """What to compile: `sources` (paths with their entries) of the image's `tree`, for where `final_root` will be the root.
+    """What to compile: `sources` (paths with their entries) of a `tree`; `named` gives the file name that the code of a path says.
 
-    `levels` are those of `-O`; 2.7 has one name for 1 and 2, and gets the lower one given.  `cache` is a directory of packs
-    (see `bytecode_cache`), "" for none.
+    `levels` are those of `-O`; 2.7 has one name for 1 and 2, and gets the lower one given.
     """
 
     interpreter: Interpreter
     tree: str
     sources: Sequence[tuple[str, Entry]]
-    final_root: str
+    named: Callable[[str], str]
     levels: tuple[int, ...] = (0,)
     jobs: int = 1
     patience: float = PATIENCE
-    cache: str = ""
 
 
 class Compiled(NamedTuple):
@@ -82,38 +79,21 @@ def compile_all(fs: FileSystem, request: CompileRequest) -> Compiled:
         return Compiled({}, (), (f"{request.interpreter.path} keeps no bytecode",))
     writer = _Writer(fs, request, dict(request.sources))
     warnings: list[str] = []
-    tasks = [Task(path, entry.size) for path, entry in request.sources]
+    tasks = [Task(path, entry.size, request.named(path)) for path, entry in request.sources]
     for setting in _settings(request):
-        for outcome in _outcomes(fs, request, setting, tasks, warnings):
+        for outcome in compiled(setting, tasks, request.jobs, warnings):
             writer.take(outcome, setting)
     return Compiled(dict(sorted(writer.entries.items())), tuple(sorted(writer.failed.items())), tuple(warnings))
 
 
-def _outcomes(
-    fs: FileSystem, request: CompileRequest, setting: Setting, tasks: list[Task], warnings: list[str]
-) -> Iterable[Outcome]:
-    """From the cache, if all of it is there; else from the interpreter, and then into the cache."""
-    key = key_of(request.interpreter, setting.levels, request.sources) if request.cache and tasks else ""
-    if not key:
-        yield from compiled(setting, tasks, request.jobs, warnings)
-        return
-    cache = BytecodeCache(fs, request.cache)
-    found = cache.load(key)
-    if not found:
-        found = list(compiled(setting, tasks, request.jobs, warnings))
-        if len(found) == len(tasks):
-            cache.save(key, found)
-    yield from found
-
-
 def _settings(request: CompileRequest) -> list[Setting]:
     """The runs it takes: one for all levels, in 2.7 (whose `compile` takes no level) one for each name."""
-    interpreter, tree, root = request.interpreter, request.tree, request.final_root
+    interpreter, tree = request.interpreter, request.tree
     levels = _levels_with_names(interpreter, request.levels)
     if interpreter.version >= (3, 2):
-        return [Setting(interpreter, tree, root, levels, patience=request.patience)]
+        return [Setting(interpreter, tree, levels, patience=request.patience)]
     flags: dict[int, tuple[str, ...]] = {0: (), 1: ("-O",), 2: ("-OO",)}
-    return [Setting(interpreter, tree, root, (level,), flags[level], request.patience) for level in levels]
+    return [Setting(interpreter, tree, (level,), flags[level], request.patience) for level in levels]
 
 
 def _levels_with_names(interpreter: Interpreter, levels: Iterable[int]) -> tuple[int, ...]:

@@ -1,11 +1,11 @@
 """Run by the interpreter whose bytecode is wanted, Python 2.7 or 3, as text after `-c`: sources in, code out.
 
-stdin:  TREE NUL ROOT NUL, then for each source PATH NUL SIZE NUL; the end of input ends the process.
+stdin:  TREE NUL, then for each source PATH NUL NAME NUL SIZE NUL; the end of input ends the process.
 stdout: "H 0" at the start; then for each source, as they came, either one "C LENGTH" for each optimisation
 level asked for (the first argument, joined with commas), followed by as many bytes of marshalled code,
 or one "E LENGTH" with the reason why it does not compile.  Each of these lines ends in a newline.
 
-The code's file name is ROOT/PATH, whatever TREE is.  Nothing is written to any disk, and nothing is imported but
+The code's file name is NAME, wherever the source lies (TREE/PATH).  Nothing is written to any disk, and nothing is imported but
 built-in modules and codecs.
 """
 
@@ -76,11 +76,11 @@ def main():
     levels = [int(level) for level in sys.argv[1].split(",")]
     answer(b"H", b"")
     incoming = fields()
-    tree, root = next(incoming), next(incoming)
+    tree = next(incoming)
     for path in incoming:
-        size = int(next(incoming))
+        name, size = next(incoming), int(next(incoming))
         try:
-            codes = compiled(tree + b"/" + path, root + b"/" + path, size, levels)
+            codes = compiled(tree + b"/" + path, name, size, levels)
         except Exception as error:
             answer(b"E", reason(error))
         else:

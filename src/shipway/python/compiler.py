@@ -33,14 +33,15 @@ _BYTES_PER_PROCESS = 100_000  # of source, below which another process is not wo
 
 
 class Task(NamedTuple):
-    """A source to compile: its path below the tree, and the size it has, in bytes."""
+    """A source to compile: its path below the tree, the size it has, in bytes, and the file name its code shall say."""
 
     path: str
     size: int
+    name: str
 
     def record(self) -> bytes:
         """The task as the script reads it."""
-        return os.fsencode(self.path) + b"\0%d\0" % self.size
+        return os.fsencode(self.path) + b"\0" + os.fsencode(self.name) + b"\0%d\0" % self.size
 
 
 class Outcome(NamedTuple):
@@ -52,14 +53,13 @@ class Outcome(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """What all sources of a run have in common: sources lie in `tree`, their code shall say `root`.
+    """What all sources of a run have in common: they lie in `tree`.
 
     `flags` go to the interpreter, `levels` to `compile`; `patience` is in seconds for one source.
     """
 
     interpreter: Interpreter
     tree: str
-    root: str
     levels: tuple[int, ...] = (0,)
     flags: tuple[str, ...] = ()
     patience: float = PATIENCE
@@ -101,7 +101,7 @@ class _Process:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self._input, self.output = self.process.stdin, self.process.stdout
-        self._send(os.fsencode(setting.tree) + b"\0" + os.fsencode(setting.root) + b"\0")
+        self._send(os.fsencode(setting.tree) + b"\0")
 
     def feed(self, tasks: deque[Task]) -> None:
         """Give it what it may have besides what it has."""

@@ -57,6 +57,14 @@ class Interpreter(NamedTuple):
         """Whether it keeps bytecode at all; a Python 3 without a cache tag does not (PEP 421)."""
         return self.version < (3, 0) or self.cache_tag is not None
 
+    @property
+    def corrects_names(self) -> bool:
+        """Whether it puts the file's own name into code that it loads from bytecode: CPython since 3.3.
+
+        (`_fix_co_filename` in `importlib._bootstrap_external._compile_bytecode`.)
+        """
+        return self.implementation == "cpython" and self.version >= (3, 3)
+
     def bytecode_name(self, source: str, level: int) -> str:
         """Where the bytecode of `NAME.py` lies, relative to its directory: PEP 3147, PEP 488, before them beside it."""
         stem = source.removesuffix(".py")

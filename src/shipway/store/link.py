@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from shipway.errors import CorruptError
 from shipway.fs.system import FileSystem
+from shipway.model.entry import Entry
 from shipway.store.linker import Done, Linker, LinkRequest, Piece
 from shipway.store.mode import LinkMode
-from shipway.store.workers import in_batches, processes, shared_out
+from shipway.store.workers import do_all, in_batches, processes, shared_out
 
 __all__ = ["LinkMode", "LinkReport", "LinkRequest", "link_all", "link_out"]
 
@@ -51,7 +52,7 @@ def link_all(fs: FileSystem, requests: Sequence[LinkRequest], jobs: int) -> list
         for linker in linkers:
             linker.begin()
             begun.append(linker)
-            linker.make_directories()
+        _make_directories(linkers, jobs)
         _fill(linkers, jobs)
         _refuse_damage(linkers)
         return [_report(linker.finish()) for linker in linkers]
@@ -59,6 +60,16 @@ def link_all(fs: FileSystem, requests: Sequence[LinkRequest], jobs: int) -> list
         for linker in begun:
             fs.remove_tree(linker.request.destination)
         raise
+
+
+def _make_directories(linkers: Sequence[Linker], jobs: int) -> None:
+    groups = [((number, group), len(group)) for number, each in enumerate(linkers) for group in each.groups()]
+
+    def make(batch: Sequence[tuple[int, list[tuple[str, Entry]]]]) -> None:
+        for number, group in batch:
+            linkers[number].make_directories(group)
+
+    do_all(make, list(in_batches(groups, _BATCH)), processes(jobs, sum(weight for _, weight in groups)))
 
 
 def _fill(linkers: Sequence[Linker], jobs: int) -> None:

@@ -103,7 +103,7 @@ class _File(NamedTuple):
 
 
 class Linker:
-    """Materialises one request.  Begin it, make its directories, fill all pieces (in any process), finish it."""
+    """Materialises one request.  Begin it; make the directories of all groups, then fill all pieces (in any process); finish it."""
 
     def __init__(self, fs: FileSystem, request: LinkRequest) -> None:
         self.fs = fs
@@ -130,9 +130,16 @@ class Linker:
         elif look(destination) is not None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), destination)
 
-    def make_directories(self) -> None:
-        """Make all directories below the destination."""
-        make_directories(self.fs, self.request.destination, self._directories[1:])
+    def groups(self) -> Iterator[list[tuple[str, Entry]]]:
+        """The directories below the destination, those together that have one of its own directories above them."""
+        groups: dict[str, list[tuple[str, Entry]]] = {}
+        for each in self._directories[1:]:
+            groups.setdefault(each[0].partition("/")[0], []).append(each)
+        yield from groups.values()
+
+    def make_directories(self, group: list[tuple[str, Entry]]) -> None:
+        """Make the directories of a group."""
+        make_directories(self.fs, self.request.destination, group)
 
     def pieces(self, linker: int) -> Iterator[Piece]:
         """The work, to be handed back to `fill`; `linker` says whose it is."""
