@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import answers, changes
+from bench import answers, changes, environments
 from bench.command import FailedError
 from bench.report import Measure, machine, table, write_json
 from bench.shop import Shop
@@ -27,6 +27,7 @@ PARTS: dict[str, Callable[[Shop], Iterable[Measure]]] = {
     "change": changes.change,
     "memory": answers.memory,
     "questions": answers.questions,
+    "environments": environments.environments,
     # These delete, which the others must not follow.
     "whole": changes.whole,
     "remove": changes.remove,

@@ -33,8 +33,8 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SHIPWAY"))}
 
 
-def run(command: Sequence[str], *, watch: bool = False) -> Ran:
-    """Run a command to its end; raises FailedError if that is a failure.
+def run(command: Sequence[str], *, watch: bool = False, **more: str) -> Ran:
+    """Run a command to its end, with more variables in its environment; raises FailedError if that is a failure.
 
     The peak is that of the largest single process (getrusage(2), ru_maxrss); with `watch`, which takes a little of the
     processor's time, that of all its processes together where it is more.
@@ -42,7 +42,7 @@ def run(command: Sequence[str], *, watch: bool = False) -> Ran:
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         started = time.perf_counter()
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=clean_environment()
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env={**clean_environment(), **more}
         )
         together = _watch(process.pid) if watch else 0
         _, status, usage = os.wait4(process.pid, 0)

@@ -1,0 +1,188 @@
+"""Python environments, against uv and pip: the same wheels from one directory, every index off."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.command import FailedError, Ran, run
+from bench.report import Measure, ratio
+from bench.shop import Shop
+from bench.trees import settle
+
+BIG = (
+    "ansible==11.0.0 ansible-core==2.18.1 asgiref==3.8.1 babel==2.16.0 boto3==1.35.80 botocore==1.35.80 certifi==2024.8.30 cffi==1.17.1"
+    " charset-normalizer==3.4.0 contourpy==1.3.1 cryptography==44.0.0 cycler==0.12.1 django==5.1.4 fonttools==4.55.3 idna==3.10"
+    " jinja2==3.1.4 jmespath==1.0.1 joblib==1.4.2 kiwisolver==1.4.7 markupsafe==3.0.2 matplotlib==3.10.0 mpmath==1.3.0 networkx==3.4.2"
+    " numpy==2.2.0 packaging==24.2 pandas==2.2.3 pillow==11.0.0 plotly==5.24.1 pycparser==2.22 pygments==2.18.0 pyparsing==3.2.0"
+    " python-dateutil==2.9.0.post0 pyyaml==6.0.2 requests==2.32.3 resolvelib==1.0.1 s3transfer==0.10.4 scikit-learn==1.6.0 scipy==1.14.1"
+    " six==1.17.0 sqlalchemy==2.0.36 sqlparse==0.5.3 sympy==1.13.3 tenacity==9.0.0 threadpoolctl==3.5.0 typing-extensions==4.12.2"
+    " tzdata==2024.2 urllib3==2.2.3"
+).split()
+"""47 wheels with 39,000 files."""
+BEFORE, AFTER = "django==5.1.4", "django==5.2"
+UV = "uv"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where wheels, tools and caches are, and environments to be made."""
+
+    shop: Shop
+    room: Path
+    wheels: Path
+    tools: Path
+
+    def environment(self, name: str) -> str:
+        """A fresh environment without pip; its interpreter."""
+        root = self.room / name
+        run([sys.executable, "-m", "venv", "--without-pip", str(root)])
+        return str(root / "bin/python")
+
+    def shipway(self, python: str, *words: str, cache: str = "full") -> Ran:
+        """`shipway pip install`."""
+        root = str(Path(python).parents[1])
+        settle()
+        command = [self.shop.shipway, "--json", "-p", root, "pip", "install", *self.offline, *words]
+        return run(command, SHIPWAY_CACHE=str(self.room / f"shipway-{cache}"))
+
+    def report(self, python: str, *words: str) -> Ran:
+        """What pip needs to say what it would install, which `shipway pip install` asks it."""
+        settle()
+        asked = ["--dry-run", "--quiet", "--report", os.devnull, "--ignore-installed"]
+        return run([self.pip, "--python", python, "install", *asked, *self.offline, *words])
+
+    def uv(self, python: str, *words: str, cache: str = "full") -> Ran:
+        """`uv pip install`, linking."""
+        settle()
+        where = ["--python", python, "--link-mode", "hardlink", "--cache-dir", str(self.room / f"uv-{cache}")]
+        return run([str(self.tools / "bin/uv"), "pip", "install", "--quiet", *where, *self.offline, *words])
+
+    def by_pip(self, python: str, *words: str) -> Ran:
+        """Pip itself."""
+        settle()
+        return run([self.pip, "--python", python, "install", "--quiet", *self.offline, *words])
+
+    @property
+    def pip(self) -> str:
+        """The pip that is measured."""
+        return str(self.tools / "bin/pip")
+
+    @property
+    def offline(self) -> list[str]:
+        """Options with which nothing but the wheels is found."""
+        return ["--no-index", "--find-links", str(self.wheels), "--no-deps"]
+
+
+def environments(shop: Shop) -> Iterable[Measure]:
+    """One environment of 47 wheels, and an upgrade of Django, against uv and pip (which are fetched once, with the wheels)."""
+    bench = prepared(shop)
+    yield from big(bench)
+    yield from upgrade(bench)
+    yield from cold(bench)
+
+
+def big(bench: Bench) -> Iterable[Measure]:
+    """Everything is in the caches."""
+    bench.shipway(bench.environment("warm-shipway"), *BIG)
+    bench.uv(bench.environment("warm-uv"), *BIG)
+    sides: dict[str, Callable[[str], Ran]] = {
+        "shipway": lambda python: bench.shipway(python, *BIG),
+        "report": lambda python: bench.report(python, *BIG),
+        "uv": lambda python: bench.uv(python, *BIG),
+        "uv-compiling": lambda python: bench.uv(python, "--compile-bytecode", *BIG),
+        "pip": lambda python: bench.by_pip(python, *BIG),
+    }
+    ran = rounds(bench, "big", sides)
+    ours = less(ran["shipway"], ran["report"])
+    work = "47 wheels, caches full, less pip's report"
+    yield ratio(f"{work} / uv, compiling", ours, seconds(ran["uv-compiling"]), 1.0)
+    yield ratio(f"{work} / uv, not compiling", ours, seconds(ran["uv"]), 1.5)
+    yield ratio("47 wheels, caches full / pip", seconds(ran["shipway"]), seconds(ran["pip"]), 0.15)
+    held = [float(json.loads(each.output)["timings"]["lock_ms"]) for each in ran["shipway"]]
+    yield Measure("47 wheels, lock held", "ms", held, 100)
+
+
+def upgrade(bench: Bench) -> Iterable[Measure]:
+    """One wheel of 4,000 files to its next version, everything in the caches."""
+    for version in (BEFORE, AFTER):
+        bench.shipway(bench.environment(f"next-shipway-{version}"), version)
+        bench.uv(bench.environment(f"next-uv-{version}"), version)
+
+    def upgraded(install: Callable[[str, str], Ran]) -> Callable[[str], Ran]:
+        def act(python: str) -> Ran:
+            install(python, BEFORE)
+            return install(python, AFTER)
+
+        return act
+
+    sides = {
+        "shipway": upgraded(bench.shipway),
+        "report": lambda python: bench.report(python, AFTER),
+        "uv": upgraded(bench.uv),
+        "uv-compiling": upgraded(lambda python, version: bench.uv(python, "--compile-bytecode", version)),
+    }
+    ran = rounds(bench, "upgrade", sides)
+    ours = less(ran["shipway"], ran["report"])
+    yield ratio("upgrade of Django, less pip's report / uv, compiling", ours, seconds(ran["uv-compiling"]), 1.0)
+    yield ratio("upgrade of Django, less pip's report / uv, not compiling", ours, seconds(ran["uv"]), None)
+
+
+def cold(bench: Bench) -> Iterable[Measure]:
+    """Nothing is in the caches."""
+    sides: dict[str, Callable[[str], Ran]] = {
+        "shipway": lambda python: bench.shipway(python, *BIG, cache=Path(python).parents[1].name),
+        "report": lambda python: bench.report(python, *BIG),
+        "uv": lambda python: bench.uv(python, "--compile-bytecode", *BIG, cache=Path(python).parents[1].name),
+    }
+    ran = rounds(bench, "cold", sides)
+    ours = less(ran["shipway"], ran["report"])
+    yield ratio("47 wheels, caches empty, less pip's report / uv, compiling", ours, seconds(ran["uv"]), 1.2)
+
+
+def rounds(bench: Bench, part: str, sides: Mapping[str, Callable[[str], Ran]]) -> dict[str, list[Ran]]:
+    """Each side once a round, in an order that changes, each in an environment of its own."""
+    names = list(sides)
+    ran: dict[str, list[Ran]] = {name: [] for name in names}
+    for number in range(bench.shop.rounds):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            ran[name].append(sides[name](bench.environment(f"{part}-{number}-{name}")))
+    return ran
+
+
+def seconds(ran: Iterable[Ran]) -> list[float]:
+    """Their times."""
+    return [each.seconds for each in ran]
+
+
+def less(ran: Iterable[Ran], of_it: Iterable[Ran]) -> list[float]:
+    """Their times without what is not ours in them."""
+    return [each.seconds - part.seconds for each, part in zip(ran, of_it, strict=True)]
+
+
+def prepared(shop: Shop) -> Bench:
+    """Wheels and tools, fetched if they are not there from an earlier run."""
+    room, kept = shop.room("environments"), shop.place.parent
+    bench = Bench(shop, room, kept / "wheels", kept / "tools")
+    if not (bench.tools / "bin/uv").exists():
+        run([sys.executable, "-m", "venv", str(bench.tools)])
+        fetch([bench.pip, "install", "--quiet", UV])
+    if not (bench.wheels / "complete").exists():
+        words = ["--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(bench.wheels)]
+        for wanted in (BIG, [AFTER]):
+            fetch([bench.pip, "download", *words, *wanted])
+        (bench.wheels / "complete").touch()
+    return bench
+
+
+def fetch(command: Sequence[str]) -> None:
+    """Run pip where it may reach its index."""
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise FailedError(f"{' '.join(command)}\nended with {done.returncode}: {done.stderr[-500:]}")
