@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shipway.build.recipe import SYSTEMS, Patch, Recipe, Script, fill, holes_of, schema
@@ -191,6 +191,7 @@ def toml(value: object) -> str:
     return '""' if value is None else json.dumps(value, ensure_ascii=True)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(keys, values, max_size=5))
 def test_whatever_is_given_is_a_recipe_or_a_list_of_mistakes(document: dict[str, object]) -> None:
     text = "".join(f"{key} = {toml(value)}\n" for key, value in document.items())
@@ -211,6 +212,7 @@ def refused(text: str) -> list[str]:
     return []
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=80))
 def test_no_text_is_too_strange(text: str) -> None:
     assert refused(text)

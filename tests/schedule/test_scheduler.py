@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shipway.build.recipe import Recipe
@@ -82,6 +82,7 @@ def graphs(draw: st.DrawFn) -> Graph:
     return graph(needs, frozenset(draw(st.sets(st.sampled_from(names), max_size=3))))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(graphs(), st.integers(1, 4), st.randoms(use_true_random=False))
 def test_everything_comes_to_an_end_in_the_right_order(wanted: Graph, jobs: int, dice: random.Random) -> None:
     world = World(Scheduler(wanted, jobs), dice)
@@ -90,6 +91,7 @@ def test_everything_comes_to_an_end_in_the_right_order(wanted: Graph, jobs: int,
     assert world.most_builds <= jobs
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(graphs(), st.integers(1, 4), st.randoms(use_true_random=False), st.booleans())
 def test_after_a_failure_all_is_accounted_for(wanted: Graph, jobs: int, dice: random.Random, keep_going: bool) -> None:
     failing = frozenset(name for name in wanted.nodes if dice.random() < 0.3)
