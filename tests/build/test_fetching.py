@@ -158,6 +158,22 @@ def test_a_host_that_does_not_answer_is_asked_once(fetching: Fetch, mirror: Mirr
     assert [line.rpartition(": ")[2] for line in harvest.failures] == ["Connection refused"] * 2
 
 
+def test_a_host_that_says_nothing_is_given_two_chances(fetching: Fetch, mirror: Mirror, tmp_path: Path) -> None:
+    sources = "".join(
+        f'[[source]]\ndirectory = "{n}"\nurl = "{mirror.url("stall", str(n))}"\nsha256 = "{str(n) * 64}"\n'
+        for n in range(10)
+    )
+    harvest = fetching(recipe(tmp_path, sources))
+    assert len(harvest.failures) == 10
+    assert 2 <= len(mirror.asked) <= 5  # four are asked at once
+
+
+@pytest.mark.parametrize("name", ["../../../up-1.tar.gz", "/etc/up-1.tar.gz", ".hidden", "x" * 300, "ä b"])
+def test_a_name_stays_in_the_cache(name: str, fetching: Fetch, mirror: Mirror, tmp_path: Path) -> None:
+    text = f'[[source]]\nurl = "{mirror.url("good")}"\nfile = "{name}"\nsha256 = "{SHA}"\n'
+    assert Path(fetching.one(recipe(tmp_path, text)).path).parent == fetching.cache / "distfiles" / SHA
+
+
 def test_a_name_that_is_nobody_s_is_no_wait(fetching: Fetch, mirror: Mirror, tmp_path: Path) -> None:
     began = time.monotonic()
     fetching.one(of_urls(tmp_path, "http://nobody.invalid/p-1.tar.gz", mirror.url("good")))

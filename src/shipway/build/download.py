@@ -41,6 +41,10 @@ class SilentError(PlaceError):
     """Nobody answers at this host: there is no use in asking it for something else."""
 
 
+class DumbError(PlaceError):
+    """A host takes calls and says nothing to one of them."""
+
+
 class _CutError(Exception):
     """The connection ended, or stood still, before all had come."""
 
@@ -59,8 +63,13 @@ def download(url: str, file: PartialFile, access: Access, watch: Watch, headers:
         except _CutError as error:
             tries = 0 if file.size >= before + _PROGRESS else tries + 1
             if tries >= _useful_tries(error):
-                raise PlaceError(f"{shown(url)}: {error}") from error
+                raise _given_up(url, error, started=file.size > 0) from error
             watch.stop.wait(min(_PAUSE, watch.timeout / 10))
+
+
+def _given_up(url: str, error: _CutError, *, started: bool) -> PlaceError:
+    dumb = isinstance(error.__cause__, TimeoutError) and not started
+    return (DumbError if dumb else PlaceError)(f"{shown(url)}: {error}")
 
 
 def _useful_tries(error: _CutError) -> int:

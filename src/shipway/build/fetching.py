@@ -10,13 +10,14 @@ import os
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from shipway.build import git, pypi
 from shipway.build.debian import Archives
 from shipway.build.distfiles import Distfiles, Slot, look_into
-from shipway.build.download import SilentError, download, host_of
+from shipway.build.download import DumbError, SilentError, download, host_of
 from shipway.build.places import TIMEOUT, PlaceError, StoppedError, Wanted, Watch, described, shown, wanted
 from shipway.build.recipe import Place, Source
 from shipway.build.recipe_file import Found
@@ -28,6 +29,7 @@ from shipway.model.event import Event, Listener, silent
 
 JOBS = 4
 _LEAVING = 2.0
+_PATIENCE = 2
 
 
 class Options(NamedTuple):
@@ -77,6 +79,7 @@ class Fetcher:
         self._cache = Distfiles(fs, f"{options.cache}/distfiles" if options.cache else "")
         self._archives = Archives(fs, f"{options.cache}/apt")
         self._silent: dict[str, str] = {}
+        self._dumb: Counter[str] = Counter()
         self._index = index
         self._mutex = threading.Lock()
 
@@ -216,8 +219,7 @@ class Fetcher:
             try:
                 download(url, part, access, self.watch)
             except PlaceError as error:
-                if isinstance(error, SilentError):
-                    self._silent[host_of(url)] = error.message.partition(": ")[2]
+                self._remember(host_of(url), error)
                 if slot.digest and part.size and slot.take(part.path) == slot.digest:
                     return True
                 raise
@@ -229,6 +231,12 @@ class Fetcher:
                 return False
             raise
         return True
+
+    def _remember(self, host: str, error: PlaceError) -> None:
+        """Whom not to ask again: who does not answer a call, or has said nothing to several."""
+        self._dumb[host] += isinstance(error, DumbError)
+        if isinstance(error, SilentError) or self._dumb[host] >= _PATIENCE:
+            self._silent[host] = error.message.partition(": ")[2]
 
     def _take(self, slot: Slot, path: str, what: str) -> None:
         found = slot.take(path)

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 from urllib.request import pathname2url
 
 from shipway.build.download import download
-from shipway.build.places import PlaceError, Wanted, Watch, described
+from shipway.build.places import PlaceError, Wanted, Watch, described, shown
 from shipway.build.programs import run
 from shipway.build.web import Access
 from shipway.fs.partial import PartialFile
@@ -29,6 +29,7 @@ _ACCEPT = f"{JSON_PAGE}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=
 _DEFAULT = re.compile(r"--index-url\s.*?\(default\s+(\S+?)\)", re.DOTALL)
 _SECTIONS = ("global", "download", ":env:")
 """Where a setting may stand; the later wins."""
+_LARGEST = 1 << 26
 _NONE = ("", "0", "false", "no", "off")
 
 
@@ -155,13 +156,15 @@ def _local(page: str) -> str:
 def _read(page: str, access: Access, file: PartialFile, watch: Watch) -> list[Candidate]:
     file.restart()
     kind = download(page, file, access, watch, {"Accept": _ACCEPT})
+    if file.size > _LARGEST:
+        raise PlaceError(f"{shown(page)}: is no page of an index: it has {file.size} bytes")
     with open(file.path, "rb") as opened:
         text = opened.read().decode(errors="replace")
     if JSON_PAGE in kind:
         try:
             return list(_of_json(page, json.loads(text)))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise PlaceError(f"{page}: the page cannot be read: {error}") from error
+            raise PlaceError(f"{shown(page)}: the page cannot be read: {error}") from error
     reader = _Links(page)
     reader.feed(text)
     return reader.found

@@ -188,6 +188,7 @@ class _Forward:
 def _of_tar(stream: _Forward) -> Iterator[Member]:
     with tarfile.open(fileobj=stream, mode="r:", errorlevel=2) as archive:  # type: ignore[call-overload]
         while (info := archive.next()) is not None:
+            archive.members.clear()
             yield _tar_member(archive, info)
     if stream.last.strip(b"\0"):
         raise EOFError(f"it is damaged before byte {stream.tell()}")
