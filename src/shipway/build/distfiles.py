@@ -19,7 +19,8 @@ from shipway.fs.system import FileSystem
 from shipway.fs.tree import make_directories
 
 PART = ".part"
-_LOCKS = "locks"
+DISTFILES = "distfiles"
+LOCKS = "locks"
 
 
 class Distfiles:
@@ -41,8 +42,8 @@ class Distfiles:
     @contextlib.contextmanager
     def slot(self, digest: str, name: str, on_wait: Callable[[Waiting], None]) -> Iterator[Slot]:
         """A place for one file, which is ours alone for the length of a `with` block.  Raises UsageError without a cache."""
-        self.make(_LOCKS)
-        lock = FileLock(f"{self.directory}/{_LOCKS}/{digest}", what=name)
+        self.make(LOCKS)
+        lock = FileLock(f"{self.directory}/{LOCKS}/{digest}", what=name)
         lock.acquire(on_wait=on_wait)
         with lock:
             self.make(digest)
@@ -97,6 +98,7 @@ class Slot:
         """Move a file of our own to where it belongs, if it is the right one.  Returns the digest that it has."""
         found = hash_file(file)
         if not self.digest:
+            self._cache.make(LOCKS)
             self._cache.make(found)
             self.digest, self.path = found, f"{self._cache.directory}/{found}/{self.name}"
         if found == self.digest:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from shipway.build import git, pypi
 from shipway.build.debian import Archives
-from shipway.build.distfiles import Distfiles, Slot, look_into
+from shipway.build.distfiles import DISTFILES, Distfiles, Slot, look_into
 from shipway.build.download import DumbError, SilentError, download, host_of
 from shipway.build.places import TIMEOUT, PlaceError, StoppedError, Wanted, Watch, described, shown, wanted
 from shipway.build.recipe import Place, Source
@@ -76,7 +76,7 @@ class Fetcher:
         self.fs = fs
         self.options = options
         self.watch = watch
-        self._cache = Distfiles(fs, f"{options.cache}/distfiles" if options.cache else "")
+        self._cache = Distfiles(fs, f"{options.cache}/{DISTFILES}" if options.cache else "")
         self._archives = Archives(fs, f"{options.cache}/apt")
         self._silent: dict[str, str] = {}
         self._dumb: Counter[str] = Counter()
