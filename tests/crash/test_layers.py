@@ -21,10 +21,12 @@ class Layered(FileSystem):
     def __init__(self, root: Path) -> None:
         super().__init__()
         self._below = {identity(parent) for parent, _, _ in os.walk(root)}
+        self.placed: list[str] = []
 
     def place(self, source: str, target: str) -> None:
         self._refuse(source)
         super().place(source, target)
+        self.placed.append(target)
 
     def take(self, source: str, target: str) -> None:
         self._refuse(source)
@@ -97,7 +99,9 @@ def test_what_cannot_be_finished_there_is_taken_back(tmp_path: Path) -> None:
     root, tree = arrange(tmp_path / "p", tmp_path / "t", "lib/mine", "bin/other")
     before = snapshot(root)
     assert interrupted(root, tree, 2)
-    with open_prefix(root, Layered(root)) as prefix:
+    layered = Layered(root)
+    with open_prefix(root, layered) as prefix:
         assert [past.row.state.value for past in prefix.history()] == ["undone", "done"]
         assert prefix.verify().ok
+    assert str(root / "share") in layered.placed
     assert snapshot(root) == before
