@@ -11,6 +11,7 @@ from pathlib import Path
 from proof.persons import OWNER, ROOT, Case, Guard, Person, Words, install, tree
 from proof.report import Count
 from proof.scene import Scene, leave, run
+from proof.world import STATE
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ def _chmod(mode: int, place: str) -> Callable[[Path], None]:
 def _foreign() -> Iterator[Obstacle]:
     for place in PLACES:
         yield Obstacle(f"{place} is root's", OWNER, _chown(0, place), _chown(OWNER.uid, place))
+    bytecode = "lib/pkg/__pycache__/a.cpython-311.pyc"
+    yield Obstacle("root's bytecode", OWNER, _put(bytecode, 0o644), _removed(bytecode))
     for place, mode in (("bin/new", 0o644), ("bin/new", 0o600), ("lib/new/a", 0o644), ("lib/new/a", 0o600)):
         yield Obstacle(f"root has put {place} there, {mode:o}", OWNER, _put(place, mode), _removed(place))
 
@@ -131,13 +134,29 @@ def _tried(scene: Scene, case: str, chosen: Sequence[Obstacle]) -> Count:
             guard, command = _arranged(scene, room, obstacle.who, words)
             obstacle.put(guard.root)
             problems = list(guard.right_or_refused(obstacle.who, command))
+            problems += _collected(scene, guard.root, obstacle.who)
             obstacle.away(guard.root)
             checked = obstacle.who.run(scene, guard.root, "verify")
             problems += [f"verify: {checked.stdout} {checked.stderr}"] if checked.returncode else []
+            problems += [*_collected(scene, guard.root, ROOT), *_left(guard.root)]
             broken += [f"{obstacle.name}: {problem}" for problem in problems]
             tries, refused = tries + 1, refused + guard.refused
             leave(room)
     return Count("people", case, tries, broken, "I3, I9", figures={"refused": refused, "done right": tries - refused})
+
+
+def _collected(scene: Scene, root: Path, who: Person) -> Iterator[str]:
+    """What is wrong with giving up what was taken out: whatever lies in there, no command may fail for it."""
+    for words in (["gc", "--keep", "0"], ["list"]):
+        done = who.run(scene, root, *words)
+        if done.returncode:
+            yield f"{who.name}, {words[0]} ended with {done.returncode}: {done.stderr.strip()[-400:]}"
+
+
+def _left(root: Path) -> Iterator[str]:
+    """What is still there when nothing is in the way any longer."""
+    for part in ("work", "undo"):
+        yield from (f"left in {part}/: {name}" for name in sorted(os.listdir(root / STATE / part)))
 
 
 def _arranged(scene: Scene, room: Path, who: Person, kind: int) -> tuple[Guard, Words]:

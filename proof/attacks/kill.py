@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from proof.inhabited import Inhabited
 from proof.killing import Moment, impossible, kill, moments, spread
 from proof.report import Count
 from proof.scene import Scene, leave, run
-from proof.world import DEEDS, NEW, OLD, Deed, World, make_tree, snapshot
+from proof.world import DEEDS, NEW, OLD, STATE, Deed, World, make_tree, snapshot
 
 MODES = ("exchange", "fallback")
 FULL = 45
@@ -32,7 +33,7 @@ class Case:
 
 
 def attack(scene: Scene) -> Iterator[Count]:
-    """Every deed in both modes, recovery from some of them, and `cp -Rp`."""
+    """Every deed in both modes, recovery from some of them, `gc` beside programs in old directories, and `cp -Rp`."""
     if why := impossible():
         yield Count("kill", "every deed", 0, promises="I1 I3 I10", skipped=why)
         return
@@ -44,6 +45,7 @@ def attack(scene: Scene) -> Iterator[Count]:
             if deed.name in RECOVERED:
                 yield killed(scene, recovery(world, mode))
         leave(room)
+    yield collection(scene, scene.room("kill"))
     yield killed(scene, naive(scene.room("kill")))
     leave(scene.place / "kill")
 
@@ -110,6 +112,22 @@ def recovery(world: World, mode: str) -> Case:
 
     command = [world.scene.shipway, "-p", str(world.root), *options(world.deed, mode)[:2], "recover"]
     return Case(f"recovery of {world.deed.name}, {mode}", arrange, command, [world.root], judge)
+
+
+def collection(scene: Scene, room: Path) -> Count:
+    """`gc`, while programs write into the directories that it gives up."""
+    deed = next(deed for deed in DEEDS if deed.name == "gc")
+    world = World(scene, deed, room)
+    inhabited = Inhabited(world)
+    places = [world.root / STATE]
+    try:
+        count = killed(
+            scene, Case("gc, programs in old directories", inhabited.arrange, world.command(), places, inhabited.judge)
+        )
+    finally:
+        inhabited.leave()
+        leave(room)
+    return replace(count, promises="I9", figures={**count.figures, "files": inhabited.acknowledged})
 
 
 def naive(room: Path) -> Case:
