@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from shipway.api import Prefix
+from shipway.errors import StuckError
 from shipway.fs.lock import FileLock
 from shipway.fs.system import FileSystem
 from shipway.model.event import Event
@@ -274,11 +275,46 @@ def test_what_a_dead_process_of_root_left_does_not_stop_the_owner() -> None:
 
 
 class Dying(FileSystem):
-    """Ends the process at the commit point."""
+    """Ends the process just before the database's commit point, or the first rename after it."""
+
+    def __init__(self, operation: str = "database", path: str = "commit point") -> None:
+        super().__init__()
+        self.at = operation, path
 
     def step(self, operation: str, path: str) -> None:
-        if (operation, path) == ("database", "commit point"):
+        if operation == self.at[0] and path.endswith(self.at[1]):
             die()
+
+
+@needs_root
+def test_a_transaction_that_root_may_finish_is_left_to_him() -> None:
+    with open_place() as place:
+        root = make_tree(place / "prefix", {"lib/other": "somebody's"})
+        trees = [stage(place, version) for version in ("1", "2", "3")]
+        owned_by_nobody(root, *trees)
+        assert as_nobody(succeeds(lambda: merge(root, place, "1"))) == 0
+
+        def interrupted() -> None:
+            with open_prefix(root, Dying("exchange", "lib/pkg")) as prefix:
+                prefix.merge(package(trees[1], "2"))
+
+        def refused() -> int:
+            heard: list[Event] = []
+            with Prefix(str(root), options=OPTIONS, listener=heard.append) as prefix:
+                prefix.packages()
+                with pytest.raises(StuckError, match="what it had staged is not ours") as error:
+                    prefix.merge(package(trees[2], "3"))
+            assert error.value.hint == "`shipway recover` as root finishes it"
+            assert [event.kind for event in heard if "not ours" in event.text] == ["stuck"]
+            (told,) = [finding for finding in examine(str(root)) if finding.check == "transactions"]
+            assert told.hint == error.value.hint
+            return 0
+
+        assert in_child(interrupted) == DIED
+        assert as_nobody(refused) == 0
+        with open_prefix(root) as prefix:
+            assert [past.row.state.value for past in prefix.history()] == ["done", "done"]
+        assert versions(root) == {"pkg": "2"}
 
 
 @needs_root

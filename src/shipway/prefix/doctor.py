@@ -29,7 +29,7 @@ from shipway.prefix.layout import Layout
 from shipway.prefix.leftover import expected, given_up
 from shipway.prefix.records import Row, State
 from shipway.prefix.schema import SETTINGS
-from shipway.prefix.session import abandoned, is_alive, sessions
+from shipway.prefix.session import abandoned, heir, is_abandoned, is_alive, sessions
 
 LOW_BYTES = 1 << 30
 LOW_INODES = 10_000
@@ -245,7 +245,11 @@ def _place(patient: _Patient) -> Iterator[Finding]:
 def _transactions(patient: _Patient) -> Iterator[Finding]:
     rows = patient.database.unfinished() if patient.database else []
     for row in rows:
-        yield _transaction(row, living=is_alive(patient.layout, row.token))
+        if is_abandoned(patient.layout, row.token):
+            text = f"transaction {row.id} ({row.reason}) was interrupted ({row.state})"
+            yield Finding("transactions", Level.WARN, text, f"{heir(patient.layout, row.token)} finishes it")
+        else:
+            yield _transaction(row, living=is_alive(patient.layout, row.token))
     if patient.database and not rows:
         yield Finding("transactions", Level.OK, "all are finished")
 
@@ -282,7 +286,10 @@ def _leftovers(patient: _Patient) -> Iterator[Finding]:
     """What nobody needs any longer and is still there: something may keep it from being removed."""
     layout = patient.layout
     if os.access(layout.work, os.R_OK | os.X_OK):
+        unfinished = {layout.session(row.token) for row in patient.database.unfinished()} if patient.database else ()
         for left in abandoned(layout):
+            if left.path in unfinished:
+                continue
             yield Finding("leftovers", Level.WARN, f"{left.path} is still there: {left.problem}", left.hint)
     if patient.database and os.access(layout.undo, os.R_OK | os.X_OK):
         for path, _ in given_up(layout, patient.database):

@@ -13,13 +13,13 @@ from shipway.prefix.finish import Finisher
 from shipway.prefix.journal import Journal
 from shipway.prefix.library import Library
 from shipway.prefix.records import Row, State, Step
-from shipway.prefix.session import is_alive, sessions, sweep
+from shipway.prefix.session import heir, is_abandoned, is_alive, sessions, sweep
 from shipway.prefix.site import Site
 
 
 def needs_recovery(site: Site) -> bool:
     """Whether a transaction of a dead process waits to be finished, or a dead session to be swept; takes no lock."""
-    if any(not is_alive(site.layout, row.token) for row in site.database.unfinished()):
+    if any(not is_alive(site.layout, row.token) or _is_not_ours(site, row) for row in site.database.unfinished()):
         return True
     return any(not is_alive(site.layout, name) for name in sessions(site.layout))
 
@@ -27,7 +27,7 @@ def needs_recovery(site: Site) -> bool:
 def recover_locked(site: Site, *, again: bool = False) -> list[str]:
     """Finish, or take back, every transaction of a dead process.  Call under the prefix lock; returns what was done.
 
-    `again` tries stuck transactions too.  Raises StuckError while one is stuck.
+    `again` tries stuck transactions too.  Raises StuckError while one is stuck, or only another user may finish it.
     """
     told = []
     for row in site.database.unfinished():
@@ -35,12 +35,22 @@ def recover_locked(site: Site, *, again: bool = False) -> list[str]:
             raise _stuck(row)
         if row.state is State.APPLIED and is_alive(site.layout, row.token):
             continue
+        if _is_not_ours(site, row):
+            raise StuckError(
+                f"transaction {row.id} ({row.reason}) was interrupted, and what it had staged is not ours",
+                hint=f"{heir(site.layout, row.token)} finishes it",
+            )
         told.append(_recover(site, row))
         forget(site.layout.session_lock(row.token))
     told += _sweep(site)
     for text in told:
         site.tell("recovered", text)
     return told
+
+
+def _is_not_ours(site: Site, row: Row) -> bool:
+    """Whether a transaction stopped in the middle of its renames, and only another user may go on with it."""
+    return row.state is not State.APPLIED and is_abandoned(site.layout, row.token)
 
 
 def _recover(site: Site, row: Row) -> str:

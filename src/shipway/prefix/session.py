@@ -121,14 +121,24 @@ def sessions(layout: Layout) -> set[str]:
     return {token for name in os.listdir(layout.work) if is_token(token := name.removesuffix(".lock"))}
 
 
+def is_abandoned(layout: Layout, token: str) -> bool:
+    """Whether a session is dead, and another user's, so that only he may finish or clear away what it left."""
+    lock = layout.session_lock(token)
+    return os.path.exists(lock) and not os.access(lock, os.R_OK | os.W_OK) and not holders(lock)
+
+
+def heir(layout: Layout, token: str) -> str:
+    """Who may do what a dead session left to do, as a hint says it."""
+    return f"`shipway recover` {as_owner(layout.session_lock(token))}"
+
+
 def abandoned(layout: Layout) -> list[Leftover]:
-    """What dead sessions of other users left, which only they may clear away."""
+    """What dead sessions of other users left."""
     found = []
     for token in sorted(sessions(layout)):
-        lock = layout.session_lock(token)
-        if os.path.exists(lock) and not os.access(lock, os.R_OK | os.W_OK) and not holders(lock):
-            problem = f"a dead process of {owner(lock)} left it"
-            found.append(Leftover(layout.session(token), problem, f"`shipway recover` {as_owner(lock)} removes it"))
+        if is_abandoned(layout, token):
+            problem = f"a dead process of {owner(layout.session_lock(token))} left it"
+            found.append(Leftover(layout.session(token), problem, f"{heir(layout, token)} clears it away"))
     return found
 
 
