@@ -29,15 +29,9 @@ from shipway.model.facts import (
 )
 from shipway.prefix.connection import Connection, Handle, OnStep, checksum, ignore, sealed
 from shipway.prefix.records import MOVING, Draft, Generation, Row, State, Step, chunks
-from shipway.prefix.schema import UNFINISHED
+from shipway.prefix.schema import LAST, TOTAL, UNFINISHED
 
 T = TypeVar("T")
-
-LAST = "last"
-"""The value of `meta` that holds the highest number of a transaction."""
-
-TOTAL = "total "
-"""With a kind: the value of `meta` that holds the total of the sums of all its facts."""
 
 _ROW = "ref, id, token, state, time, reason, undoes, mode, undo, bytes, inodes, message, units, deltas, changed, sum"
 
@@ -321,6 +315,10 @@ class Database:
     def transaction(self, number: int) -> Row | None:
         """One transaction by its number."""
         return next(iter(self._rows("id = ?", (number,))), None)
+
+    def transaction_of(self, token: str) -> Row | None:
+        """The transaction of a session, past its commit point."""
+        return next(iter(self._rows("id IS NOT NULL AND token = ?", (token,))), None)
 
     def unfinished(self) -> list[Row]:
         """Transactions that recovery looks at: everything past its commit point that is not done or undone."""

@@ -30,7 +30,7 @@ IN_THE_WAY = frozenset({errno.EPERM, errno.EACCES, errno.EROFS, errno.EBUSY, err
 
 AGAIN = "`shipway gc`"
 
-_PUT_BY = re.compile(LEFT + r"[0-9a-f]{16}-\d+\Z")
+_PUT_BY = re.compile(LEFT + r"([0-9a-f]{16})-\d+\Z")
 
 
 class Leftover(NamedTuple):
@@ -90,7 +90,10 @@ def given_up(layout: Layout, database: Database) -> list[tuple[str, Row | None]]
     found = []
     for name in sorted(os.listdir(layout.undo)) if os.path.isdir(layout.undo) else ():
         row = database.transaction(int(name)) if name.isdecimal() else None
-        if _PUT_BY.match(name) or (row is not None and row.undo == "collected"):
+        put_by = _PUT_BY.match(name)
+        if put_by:
+            found.append((f"{layout.undo}/{name}", database.transaction_of(put_by[1])))
+        elif row is not None and row.undo == "collected":
             found.append((f"{layout.undo}/{name}", row))
     return found
 

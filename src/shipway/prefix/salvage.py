@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import NamedTuple
@@ -17,11 +18,13 @@ from shipway.fs.found import DIRECTORY
 from shipway.fs.tree import make_directories
 from shipway.model.entry import Manifest, join
 from shipway.prefix.layout import staged
-from shipway.prefix.leftover import IN_THE_WAY, Leftover, explain, remove
+from shipway.prefix.leftover import IN_THE_WAY, Leftover, discard, explain, remove
 from shipway.prefix.library import Library
 from shipway.prefix.records import Row, State
 from shipway.prefix.site import Site
 from shipway.store.compare import is_stray, strays
+
+_STAGED = re.compile(r"u\d+\Z")
 
 _ROUNDS = 1000
 """Looks for what came while a tree was removed: each finds more only if somebody wrote meanwhile."""
@@ -49,6 +52,21 @@ def images_needed(site: Site, row: Row) -> set[str]:
         if step.unit.kind == DIRECTORY
         for source in (step.unit.sources if row.state is State.UNDONE else step.unit.replaces)
     }
+
+
+def discard_area(site: Site, token: str) -> None:
+    """Remove the area of a session that is over, and tell of what was saved, or could not be removed.
+
+    If its transaction was taken back there lie directories that were live for a while.
+    """
+    area = site.layout.session(token)
+    names = os.listdir(area) if os.path.isdir(area) else ()
+    row = site.database.transaction_of(token) if any(map(_STAGED.match, names)) else None
+    for path in Salvage(site, row).remove(area).saved if row else ():
+        site.tell("note", f"{path} was written into a directory that was taken back; it is kept there")
+    left = discard(site.fs, site.layout, area, token)
+    if left:
+        site.tell("note", str(left))
 
 
 class Salvage:

@@ -64,6 +64,12 @@ CREATE TABLE unit (
 
 SETTINGS = {"journal_mode": "delete", "synchronous": 3, "foreign_keys": 0}
 
+LAST = "last"
+"""The value of `meta` that holds the highest number of a transaction."""
+
+TOTAL = "total "
+"""With a kind: the value of `meta` that holds the total of the sums of all its facts."""
+
 UNFINISHED = (
     "(state < 'done' OR (state > 'done' AND state < 'prepared')"
     " OR (state > 'prepared' AND state < 'undone') OR state > 'undone')"

@@ -17,6 +17,7 @@ from shipway.errors import LockedError, ShipwayError
 from shipway.fs.lock import FileLock, forget, holders, is_locked
 from shipway.prefix.layout import Layout
 from shipway.prefix.leftover import Leftover, as_owner, discard, owner
+from shipway.prefix.salvage import discard_area
 from shipway.prefix.site import Site
 
 ORIGIN = "origin"
@@ -83,10 +84,10 @@ class Session:
             self._lock.release()
 
     def _remove(self) -> None:
-        left = self.discard(self.area)
-        if left:
-            self._site.tell("note", str(left))
-        forget(self._lock.path)
+        """Where the record cannot be read, and has to be, all is left to `sweep`."""
+        with contextlib.suppress(LockedError):
+            discard_area(self._site, self.token)
+            forget(self._lock.path)
 
     def __enter__(self) -> Self:
         return self
@@ -179,9 +180,7 @@ def _clear_away(site: Site, token: str, kept: set[str]) -> list[str]:
     except _KeptError as error:
         site.tell("unfinished", str(error))
         return []
-    left = discard(site.fs, site.layout, area, token)
-    if left:
-        site.tell("note", str(left))
+    discard_area(site, token)
     return told
 
 
