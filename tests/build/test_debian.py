@@ -17,6 +17,7 @@ from shipway.build.recipe_file import Found
 from shipway.fs.system import FileSystem
 from shipway.model.event import Event
 from tests.build.mirrors import DATA, SHA, Handler, Mirror, recipe, serving
+from tests.fs.apart import fork
 
 ORIG = "thing_1.0.orig.tar.gz"
 needs_apt = pytest.mark.skipif(shutil.which("apt-get") is None, reason="there is no apt-get here")
@@ -218,3 +219,20 @@ def test_stanzas_of_binary_packages_become_stanzas_of_sources(tmp_path: Path) ->
     assert [line for line in told.splitlines() if line.startswith("Types")] == ["Types: deb-src"] * 2
     assert "http://z" not in told and "Architectures" not in told
     assert "Signed-By:\n -----BEGIN\n .\n x\n" in told
+
+
+@needs_apt
+def test_two_processes_share_the_lists(distribution: Distribution, cache: Path, tmp_path: Path) -> None:
+    two = hashlib.sha256(b"more").hexdigest()
+    distribution.holds(("1.0-1", {ORIG: DATA, "thing_1.0.orig-more.tar.gz": b"more"}))
+    recipes = [thing(tmp_path / "a"), thing(tmp_path / "b", two, "thing_1.0.orig-more.tar.gz")]
+    running = []
+    for found in recipes:
+        pid = fork()
+        if pid == 0:
+            failures = fetch(FileSystem(), [found], Options(str(cache), timeout=5)).failures
+            os._exit(len(failures))
+        running.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in running] == [0, 0]
+    lists = [path for path, _ in distribution.mirror.asked if path.rpartition("/")[2].startswith("Sources")]
+    assert len(lists) == len(set(lists))

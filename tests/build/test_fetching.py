@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -20,6 +21,7 @@ from shipway.fs.system import FileSystem
 from shipway.model.event import Event
 from tests.build.mirrors import DATA, SHA, Mirror, of_urls, recipe
 from tests.cli.shop import environment
+from tests.fs.apart import fork
 
 QUICK = 0.6
 
@@ -320,3 +322,38 @@ def test_who_waits_goes_on_when_the_first_is_killed(cache: Path, mirror: Mirror,
     assert second.returncode == 0, err
     assert mirror.asked[-1][1].startswith("bytes=")
     assert out.splitlines()[-1].startswith("url ")
+
+
+class _Dying(FileSystem):
+    """Ends the process before its k-th change of the disk."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__()
+        self.left = left
+
+    def step(self, operation: str, path: str) -> None:
+        self.left -= 1
+        if self.left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("way", ["good", "lie", "breaks"])
+def test_killed_before_any_change_of_the_disk_the_next_one_finishes(
+    way: str, cache: Path, mirror: Mirror, tmp_path: Path
+) -> None:
+    found = of_urls(tmp_path, mirror.url(way), mirror.url("good"))
+    for number in range(100):
+        place = str(cache / str(number))
+        pid = fork()
+        if pid == 0:
+            fetch(_Dying(number), [found], Options(place, timeout=QUICK))
+            os._exit(0)
+        killed = os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+        (_, (file,)) = fetch(FileSystem(), [found], Options(place, timeout=QUICK)).files[0]
+        assert Path(file.path).read_bytes() == DATA
+        assert os.listdir(os.path.dirname(file.path)) == ["p-1.tar.gz"]
+        if not killed:
+            assert number > 5
+            break
+    else:
+        pytest.fail("it never came to an end")
