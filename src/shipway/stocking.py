@@ -112,6 +112,19 @@ class Stock:
 
     def _made_in(self, area: str, missing: Sequence[tuple[Wheel, str]]) -> list[Kept]:
         makings = [Making(wheel, key, f"{area}/{number}") for number, (wheel, key) in enumerate(missing)]
+        if not any(making.key for making in makings):
+            return list(self._halves_of(area, makings)[0].values())
+        with self.depot.on_disk(area):
+            halves, whole = self._halves_of(area, makings)
+            for making in makings:
+                self.depot.describe(making.place, halves[making.place])
+        return [self._kept(making, halves[making.place], whole=whole) for making in makings]
+
+    def _kept(self, making: Making, half: Kept, *, whole: bool) -> Kept:
+        return self.depot.keep(making.key, making.place, half) if making.key and whole else half
+
+    def _halves_of(self, area: str, makings: Sequence[Making]) -> tuple[dict[str, Kept], bool]:
+        """All unpacked and compiled, by place; and whether the interpreter did its work."""
         self.site.tell("phase", f"unpacking {len(makings)} wheels")
         for making in makings:
             self.site.fs.mkdir(making.place, 0o700)
@@ -119,11 +132,8 @@ class Stock:
         done = run(partial(_unpacked, self.site.fs, time.time_ns()), largest_first, self.site.options.jobs)
         unpacked = dict(zip((each.place for each in largest_first), done, strict=True))
         manifests, whole = self._compiled(area, {place: each.manifest for place, each in unpacked.items()})
-        return [self._kept(m, manifests[m.place], unpacked[m.place], keep=whole) for m in makings]
-
-    def _kept(self, making: Making, manifest: Manifest, unpacked: Unpacked, *, keep: bool) -> Kept:
-        kept = Kept(f"{making.place}/{TREE}", manifest, unpacked.about)
-        return self.depot.keep(making.key, making.place, kept) if making.key and keep else kept
+        places = [making.place for making in makings]
+        return {place: Kept(f"{place}/{TREE}", manifests[place], unpacked[place].about) for place in places}, whole
 
     def _compiled(self, area: str, manifests: Mapping[str, Manifest]) -> tuple[dict[str, Manifest], bool]:
         """The manifests, by place, with bytecode; and whether the interpreter did its work."""
@@ -181,7 +191,10 @@ class _NoDepotError(Exception):
 
 
 def _unpacked(fs: FileSystem, mtime: int, making: Making) -> Unpacked:
-    return unpack(fs, making.wheel, f"{making.place}/{TREE}", mtime)
+    done = unpack(fs, making.wheel, f"{making.place}/{TREE}", mtime)
+    if making.key and not making.key.startswith(hash_file(making.wheel.path)):
+        raise ShipwayError(f"{making.wheel.path} changed while it was read", hint="run the command again")
+    return done
 
 
 def _is_passing(wheel: Wheel) -> bool:

@@ -35,8 +35,8 @@ class Options(NamedTuple):
     `wait` is how many seconds to wait for a lock (None: for ever).  `group` is the id of a group that shares the prefix; then what its
     owner may do the group may do too, but for what `umask` takes away.
     `keep` and `keep_bytes` are the undo horizon: so many transactions, and so much in their undo areas.
-    `copied` are patterns (fnmatch) of paths that are never linked from the store.  `cache` is a directory of bytecode that other
-    environments of the same interpreter have in common, "" for none.
+    `copied` are patterns (fnmatch) of paths that are never linked from the store.  `cache` is that of the user, whose
+    depot wheels are linked from, "" for none.
     """
 
     wait: float | None = None

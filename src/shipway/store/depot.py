@@ -92,9 +92,22 @@ class Depot:
             self._remove(token)
             lock.release()
 
-    def keep(self, key: str, made: str, kept: Kept) -> Kept:
-        """Give an image that was made in a workshop (`made`, its tree in it) its name; whoever comes second uses the first's."""
+    @contextmanager
+    def on_disk(self, workshop: str) -> Iterator[None]:
+        """Have on disk, at the end of the block, what was made in it: before it gets its name.  Raises OSError."""
+        descriptor = self.fs.open_for_sync(workshop)
+        try:
+            yield
+            self.fs.sync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def describe(self, made: str, kept: Kept) -> None:
+        """Write the manifest of an image that was made in a workshop (`made`, its tree in it)."""
         self.fs.write_file(f"{made}/{MANIFEST}", encode(kept), 0o600)
+
+    def keep(self, key: str, made: str, kept: Kept) -> Kept:
+        """Give such an image its name; whoever comes second uses the first's."""
         try:
             self.fs.place(made, self.place(key))
         except FileExistsError:
@@ -110,7 +123,8 @@ class Depot:
         aside = f"{workshop}/{key}-{os.urandom(4).hex()}"
         with suppress(FileNotFoundError):
             self.fs.take(self.place(key), aside)
-            self.fs.remove_tree(aside)
+            with suppress(OSError, ExceptionGroup):
+                self.fs.remove_tree(aside)
 
     def _sweep(self) -> None:
         for token in {name.removesuffix(".lock") for name in os.listdir(self._filling)}:
