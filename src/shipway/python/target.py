@@ -25,7 +25,8 @@ elif sys.prefix != sys.base_prefix and "venv" in sysconfig.get_scheme_names():
     scheme = "venv"
 more = {"base": base, "platbase": base, "installed_base": base, "installed_platbase": base} if base else None
 paths = sysconfig.get_paths(scheme, more) if scheme else sysconfig.get_paths()
-marker = os.path.join(sysconfig.get_path("stdlib", sysconfig.get_default_scheme()), "EXTERNALLY-MANAGED")
+default = getattr(sysconfig, "get_default_scheme", None) or sysconfig._get_default_scheme  # 3.9 and before
+marker = os.path.join(sysconfig.get_path("stdlib", default()), "EXTERNALLY-MANAGED")
 venv = sys.prefix != sys.base_prefix
 managed = ""
 if not venv and not base and os.path.isfile(marker):
