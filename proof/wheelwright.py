@@ -52,12 +52,17 @@ def large(name: str, version: str, files: int, requires: Sequence[str] = ()) -> 
 
 
 class Tool(NamedTuple):
-    """What installs wheels: `start` is how its `install` begins, {python} and {root} to be filled in.  `missing` says why it cannot be had."""
+    """What installs wheels.
+
+    `start` is how its `install` begins, {python} and {root} to be filled in.  `missing` says why it cannot be had.  `naive`: it must
+    break, or the attack proves nothing; what becomes of others that are not ours is only told.
+    """
 
     name: str
     start: Sequence[str]
     missing: str = ""
     ours: bool = False
+    naive: bool = False
 
     def install(self, root: Path, wheels: Path, words: Sequence[str]) -> list[str]:
         """The command that installs requirements from a directory of wheels."""
@@ -74,10 +79,10 @@ def others(scene: Scene) -> list[Tool]:
     """pip, which is where we are; in the full form also uv, which is installed beside if it can be."""
     pip = [scene.python, "-m", "pip", "--isolated", "--disable-pip-version-check", "--python", "{python}", "install"]
     if not scene.full:
-        return [Tool("pip", pip)]
+        return [Tool("pip", pip, naive=True)]
     found, why = _uv(scene)
     uv = [found, "pip", "install", "--no-config", "--offline", "--python", "{python}"]
-    return [Tool("pip", pip), Tool("uv", uv, why)]
+    return [Tool("pip", pip, naive=True), Tool("uv", uv, why)]
 
 
 def _uv(scene: Scene) -> tuple[str, str]:
