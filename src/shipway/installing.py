@@ -24,12 +24,13 @@ from shipway.fs.system import FileSystem
 from shipway.fs.tree import make_directories
 from shipway.model.planning import Policy
 from shipway.prefix.logs import keep_log
+from shipway.python.checkouts import settle
 from shipway.python.chosen import Chosen
 from shipway.python.distributions import Distribution, installed, leftovers, normal, remnants
 from shipway.python.pinned import Work, known
 from shipway.python.pip_arguments import Arguments
 from shipway.python.remains import Remains, incurable
-from shipway.python.resolver import fetch, resolve
+from shipway.python.resolver import CLONES, fetch, resolve
 from shipway.python.target import Target, outgrown
 from shipway.python.tools import ToolError
 from shipway.recompiling import Follower, Renewal, of_places
@@ -181,10 +182,23 @@ class Environment:
         chosen = known(self.target, arguments, before, Work(partial(self._area, "pinned"), jobs, tell))
         if chosen is None:
             tell("step", "resolving")
-            chosen = resolve(self.target, arguments, self._area("resolve"), tell)
+            chosen = self._by_resolver(arguments, before)
         if not self.target.isolated or arguments.reinstalls:
             return tuple(chosen)
         return tuple(each for each in chosen if not _is_there(each, before))
+
+    def _by_resolver(self, arguments: Arguments, before: Projects) -> list[Chosen]:
+        area, tell = self._area("resolve"), self.prefix.site.tell
+        if arguments.resolver == "uv":
+            from shipway.python.uv import resolve_by_uv
+
+            return resolve_by_uv(self.target, arguments, before, area, tell)
+        chosen = resolve(self.target, arguments, area, tell)
+        if arguments.dry_run:
+            return chosen
+        settled = settle(chosen, f"{area}/{CLONES}", f"{self.target.root}/src", self.prefix.site.fs)
+        self._notes += settled.notes
+        return list(settled.chosen)
 
     def _listed(self, arguments: Arguments, before: Projects) -> Wanted:
         listed = self._resolved(arguments, {})

@@ -20,7 +20,7 @@ PATIENCE = 120
 
 def offline(wheels: Path) -> dict[str, str]:
     """Variables with which pip looks into a directory alone."""
-    kept = {name: value for name, value in environment().items() if not name.startswith("PIP_")}
+    kept = {name: value for name, value in environment().items() if not name.startswith(("PIP_", "UV"))}
     return {
         **kept,
         "PIP_CONFIG_FILE": os.devnull,
@@ -29,6 +29,8 @@ def offline(wheels: Path) -> dict[str, str]:
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
         "PIP_CACHE_DIR": str(wheels.parent / "cache"),
+        "UV_CACHE_DIR": str(wheels.parent / "cache-of-uv"),
+        "UV_NO_CONFIG": "1",
         "SHIPWAY_CACHE": str(wheels.parent / "kept"),
     }
 

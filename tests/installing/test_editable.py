@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 from tests.installing.shop import Venv, false_records
@@ -59,7 +60,55 @@ def test_a_backend_that_cannot_is_told_in_its_words(venv: Venv, tmp_path: Path) 
     assert venv.projects() == []
 
 
-def test_a_repository_elsewhere_cannot_be_editable(venv: Venv) -> None:
-    ran = venv.pip("install", "-e", "git+file:///somewhere#egg=x")
-    assert ran.code == 2
-    assert "clone it" in ran.err
+def repository(root: Path) -> Path:
+    """A project, committed, below the top of its repository."""
+    project(root / "below")
+    git(root, "init", "-q")
+    commit(root)
+    return root
+
+
+def commit(root: Path) -> str:
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "all")
+    return git(root, "rev-parse", "HEAD")
+
+
+def git(root: Path, *words: str) -> str:
+    told = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    done = subprocess.run(["git", "-C", root, *told, *words], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def test_a_repository_elsewhere_is_checked_out_and_used_there(venv: Venv, tmp_path: Path) -> None:
+    place = repository(tmp_path / "project")
+    words = ["install", "-e", f"git+{place.as_uri()}#egg=proj&subdirectory=below"]
+    checkout = venv.root / "src/proj"
+    assert "+ proj 1.0" in venv.done(*words, "--dry-run").out
+    assert not checkout.exists()
+    venv.done(*words)
+    assert venv.script("proj") == "first"
+    told = json.loads((venv.site / "proj-1.0.dist-info/direct_url.json").read_text())
+    assert told == {"url": (checkout / "below").as_uri(), "dir_info": {"editable": True}}
+    assert "-e git+" in venv.done("freeze").out
+    (checkout / "below/proj/__init__.py").write_text('def main():\n    print("mine")\n')
+    venv.done(*words)
+    assert venv.script("proj") == "mine", "the same commit, and somebody's work"
+
+
+def test_another_commit_is_checked_out_beside_and_undo_leads_back(venv: Venv, tmp_path: Path) -> None:
+    place = repository(tmp_path / "project")
+    words = ["install", "-e", f"git+{place.as_uri()}#egg=proj&subdirectory=below"]
+    venv.done(*words)
+    (place / "below/proj/__init__.py").write_text('def main():\n    print("second")\n')
+    second = commit(place)
+    ran = venv.done(*words)
+    assert f"src/proj-{second[:12]}" in ran.err and "stays as it is" in ran.err
+    assert venv.script("proj") == "second"
+    venv.done(*words)
+    assert sorted(path.name for path in (venv.root / "src").iterdir()) == ["proj", f"proj-{second[:12]}"]
+    venv.shipway("undo")
+    assert venv.script("proj") == "first"
+    (place / "below/proj/__init__.py").write_text("third\n")
+    (venv.root / "src" / f"proj-{commit(place)[:12]}").write_text("in the way")
+    assert venv.pip(*words).code == 3

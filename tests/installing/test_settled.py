@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from shipway.errors import ShipwayError
 from shipway.python.distributions import installed
 from shipway.python.pip_arguments import parse
-from shipway.python.settled import settled, understood
+from shipway.python.settled import settled
 from shipway.python.target import Target, of_interpreter
+from shipway.python.understanding import understanding
 from tests.installing.shop import Venv
 from tests.installing.wheels import Wheel
 
@@ -103,8 +105,11 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def is_settled(target: Target, words: str) -> bool:
     parts = [f"{target.root}/{word}" if word in FILES else word for word in words.split()]
-    found = understood(target, parse(parts, "install"))
-    return found is not None and settled(target, found, {each.key: each for each in installed(target)})
+    try:
+        found = understanding(target, parse(parts, "install"))
+    except (ShipwayError, ValueError):
+        return False
+    return found.plain and settled(target, found, {each.key: each for each in installed(target)})
 
 
 @pytest.mark.parametrize("words", YES)

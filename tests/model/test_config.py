@@ -30,6 +30,9 @@ python = "/usr/bin/python3"
 [share]
 group = "staff"
 umask = "002"
+
+[pip]
+resolver = "uv"
 """
 
 
@@ -41,7 +44,17 @@ def problems(text: str) -> list[str]:
 
 def test_every_key_is_read() -> None:
     expected = Config(
-        "../site", 3, 7, 500_000_000, "backup", "copy", ("share/game/*", "var/*"), "/usr/bin/python3", "staff", 0o002
+        "../site",
+        3,
+        7,
+        500_000_000,
+        "backup",
+        "copy",
+        ("share/game/*", "var/*"),
+        "/usr/bin/python3",
+        "staff",
+        0o002,
+        resolver="uv",
     )
     assert parse(FULL, "shipway.toml") == expected
     assert {field for field, _ in KEYS.values()} == set(Config._fields)

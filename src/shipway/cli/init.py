@@ -33,6 +33,9 @@ prefix = {prefix}  # the live tree, relative to this file
 [system]
 # use = ["zlib"]  # packages that the host is to provide, or "auto" for all it has; none
 
+[pip]
+# resolver = "pip"  # or "uv": who resolves requirements
+
 [share]
 # group = "staff"  # a group that shares the prefix
 # umask = "002"

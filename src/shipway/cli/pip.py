@@ -49,10 +49,21 @@ def command(call: Call, words: tuple[str, ...]) -> int | None:
     checked(target)
     call.prefix, call.prefix_source = target.root, ""
     prepare(target)
+    arguments = arguments._replace(resolver=_resolver(call, arguments))
     call.ear.tells_steps = not call.json
     with call.open(call.options()._replace(cache=directory_of())) as prefix:
         _tell(call, ours[words[0]](call, Environment(prefix, target), arguments), dry_run=arguments.dry_run)
     return None
+
+
+def _resolver(call: Call, arguments: Arguments) -> str:
+    """Who resolves: --resolver, SHIPWAY_PIP_RESOLVER, the configuration."""
+    from shipway.python.pip_arguments import RESOLVERS
+
+    named = arguments.resolver or os.environ.get("SHIPWAY_PIP_RESOLVER", "") or call.place.config.resolver
+    if named not in RESOLVERS:
+        raise UsageError(f"SHIPWAY_PIP_RESOLVER is {named}", hint=f"it must be one of {', '.join(RESOLVERS)}")
+    return named
 
 
 def _command_first(words: tuple[str, ...], ours: Collection[str]) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ from shipway.model.toml import lines_of, located, syntax_error
 POLICIES = ("fail", "backup", "overwrite")
 """The values of `model.planning.Policy`, which takes longer to load than this file may."""
 LINK_MODES = ("auto", "reflink", "hardlink", "copy")
+RESOLVERS = ("pip", "uv")
+"""The values of `python.pip_arguments.RESOLVERS`."""
 NO_PYTHON = "none"
 
 _UNITS = {
@@ -45,7 +47,7 @@ class Config(NamedTuple):
     one of POLICIES, `link` of LINK_MODES, `copied` patterns (fnmatch) of paths that are never linked.  `python` is an
     interpreter, "none", or "" for the prefix's own.  `group` is a name or a number, "" for none; `umask` None for that
     of the process.  `recipes` and `distfiles` are directories, relative to the file.
-    `system` names packages that the host is to provide, or holds "auto".
+    `system` names packages that the host is to provide, or holds "auto".  `resolver` is one of RESOLVERS.
     """
 
     prefix: str = ""
@@ -61,6 +63,7 @@ class Config(NamedTuple):
     recipes: tuple[str, ...] = ()
     distfiles: tuple[str, ...] = ()
     system: tuple[str, ...] = ()
+    resolver: str = "pip"
 
 
 def parse(text: str, file: str) -> Config:
@@ -161,6 +164,7 @@ KEYS: Mapping[str, tuple[str, _Read]] = {
     "merge.link": ("link", _one_of(*LINK_MODES)),
     "merge.copy": ("copied", _texts),
     "merge.python": ("python", _text),
+    "pip.resolver": ("resolver", _one_of(*RESOLVERS)),
     "share.group": ("group", _group),
     "share.umask": ("umask", _umask),
 }

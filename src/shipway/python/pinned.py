@@ -22,11 +22,12 @@ from shipway.python.distributions import Distribution, normal
 from shipway.python.needs import Lookup, Needs, complete, holds, needs
 from shipway.python.pip_arguments import Arguments
 from shipway.python.pip_options import pairs
-from shipway.python.settled import Installed, Understood, sees_more, settled, understood
+from shipway.python.settled import Installed, sees_more, settled
 from shipway.python.shelf import Shelf, UnclearError
 from shipway.python.steps import Tell
 from shipway.python.target import Target
 from shipway.python.tools import run_pip
+from shipway.python.understanding import Understanding, understanding
 from shipway.python.wheel_metadata import metadata_of
 
 _RESOLVING = frozenset(("--no-deps", "--force-reinstall", "--ignore-installed", "--upgrade-strategy"))
@@ -51,33 +52,32 @@ class Work(NamedTuple):
 class _Pins(NamedTuple):
     """What is to come (`coming`) of all that is asked for (`wishes`), what stays, and the variables of markers."""
 
-    words: Understood
+    words: Understanding
     wishes: tuple[Wish, ...]
     coming: tuple[Wish, ...]
     kept: Lookup
     environment: Mapping[str, str]
 
-    @property
-    def hashed(self) -> bool:
-        return self.words.asked.hashed or "--require-hashes" in self.words.arguments.finding
-
 
 def known(target: Target, arguments: Arguments, before: Mapping[str, Distribution], work: Work) -> list[Chosen] | None:
     """What pip would install, where that is plain without its resolver: nothing, or what is pinned.  None where it is not."""
-    words = understood(target, arguments)
-    if words is None:
+    try:
+        words = understanding(target, arguments)
+    except (ShipwayError, OSError, ValueError):
+        return None
+    if not words.plain:
         return None
     return [] if settled(target, words, before) else pinned(target, words, before, work)
 
 
-def pinned(target: Target, words: Understood, before: Mapping[str, Distribution], work: Work) -> list[Chosen] | None:
+def pinned(target: Target, words: Understanding, before: Mapping[str, Distribution], work: Work) -> list[Chosen] | None:
     """What pip would install, with digests checked; None where it is not plain."""
     try:
         pins = _pins(target, words, before)
         if "--no-index" in dict(pairs(words.arguments.finding)):
             paths = _on_shelves(pins, target)
-            digests = _checked(pins, paths, work.jobs) if pins.hashed else [""] * len(paths)
-        elif (pins.hashed or words.shallow) and not words.given.dry_run:
+            digests = _checked(pins, paths, work.jobs) if pins.words.hashed else [""] * len(paths)
+        elif (words.hashed or words.shallow) and not words.given.dry_run and words.given.resolver != "uv":
             paths = _fetched(pins, target, work)
             digests = [""] * len(paths)
         else:
@@ -87,7 +87,7 @@ def pinned(target: Target, words: Understood, before: Mapping[str, Distribution]
         return None
 
 
-def _pins(target: Target, words: Understood, before: Mapping[str, Distribution]) -> _Pins:
+def _pins(target: Target, words: Understanding, before: Mapping[str, Distribution]) -> _Pins:
     finding, resolving = ({name for name, _ in pairs(w)} for w in (words.arguments.finding, words.arguments.resolving))
     if finding - _FINDING or resolving - _RESOLVING or sees_more(target):
         raise UnclearError("options that may matter")
@@ -99,7 +99,9 @@ def _pins(target: Target, words: Understood, before: Mapping[str, Distribution])
     pins = _Pins(words, wishes, coming, kept, environment)
     if len({wish.key for wish in wishes}) != len(wishes) or not all(wish.pin for wish in wishes):
         raise UnclearError("not one version of each")
-    if any(wish.hashes for wish in words.asked.limits) or (pins.hashed and not all(wish.hashes for wish in wishes)):
+    if any(wish.hashes for wish in words.asked.limits) or (
+        pins.words.hashed and not all(wish.hashes for wish in wishes)
+    ):
         raise UnclearError("digests of some alone")
     return pins
 

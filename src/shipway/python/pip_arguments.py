@@ -12,11 +12,13 @@ from typing import Any, NamedTuple, NoReturn
 from shipway.errors import UsageError
 from shipway.python.pip_options import FINDING, RESOLVING, SOURCES, VALUED, WITHOUT_MEANING
 
+RESOLVERS = ("pip", "uv")
+
 _OURS = frozenset(("-p", "--python", "--prefix", "-t", "--target", "--resolver", "--on-conflict"))
 _REFUSED = {
     "--user": "a user's site directory is no prefix; make an environment: python3 -m venv .venv",
     "--root": "stage into a DESTDIR with pip itself, then: shipway merge --destdir TREE",
-    "--src": "sources are kept nowhere",
+    "--src": "what -e checks out is kept in PREFIX/src",
     "--report": "the plan is told by: shipway --json pip install --dry-run",
 }
 
@@ -24,7 +26,8 @@ _REFUSED = {
 class Arguments(NamedTuple):
     """One command line: `requirements` as given (with -r and -c), what else the resolver gets, what builder and resolver get.
 
-    Of ours: `python`, `prefix` and `directory` say where to (each "" if not given), `system` the interpreter on PATH.
+    Of ours: `python`, `prefix` and `directory` say where to (each "" if not given), `system` the interpreter on PATH; `resolver` is
+    one of RESOLVERS, or "" if not given.
     """
 
     requirements: tuple[str, ...]
@@ -37,7 +40,7 @@ class Arguments(NamedTuple):
     dry_run: bool = False
     compile: bool = True
     yes: bool = False
-    resolver: str = "pip"
+    resolver: str = ""
     on_conflict: str = "fail"
 
     @property
@@ -56,11 +59,6 @@ def parse(words: Sequence[str], command: str) -> Arguments:
     found, rest = _parser(command).parse_known_args(list(_with_values(words)))
     _refuse(command, [word.partition("=")[0] for word in rest if word.startswith("-") and word != "-"])
     listed = (*found.files, *found.projects, *rest)
-    sources = [word for word in found.files if "+" in word.partition("://")[0] and "://" in word]
-    if sources:
-        raise UsageError(
-            f"pip {command}: {', '.join(sources)} cannot be editable", hint="clone it, then: pip install -e DIRECTORY"
-        )
     if not listed and command in ("install", "sync"):
         raise UsageError(f"pip {command}: nothing is asked for", hint="name a project, or a file with -r")
     return Arguments(
@@ -126,7 +124,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser.add_argument("-p", "--python", default="")
     parser.add_argument("--prefix", default="")
     parser.add_argument("-t", "--target", default="")
-    parser.add_argument("--resolver", choices=("pip",), default="pip")
+    parser.add_argument("--resolver", choices=RESOLVERS, default="")
     parser.add_argument("--on-conflict", choices=("fail", "backup", "overwrite"), default="fail")
     parser.add_argument("--no-compile", action="store_false", dest="compile_bytecode")
     parser.add_argument("-y", "--yes", action="store_true")

@@ -23,13 +23,16 @@ from shipway.python.target import Target
 from shipway.python.tools import run_pip
 from shipway.python.wheel import Wheel
 
+CLONES = "src"
+"""Where in its area a resolver leaves what it checked out for editable projects."""
+
 
 def resolve(target: Target, arguments: Arguments, area: str, tell: Tell = silent) -> list[Chosen]:
-    """What pip would install, dependencies and all.  Raises ShipwayError with pip's own words."""
+    """What pip would install, dependencies and all; repositories of editable projects are cloned below the area.  Raises ShipwayError with pip's own words."""
     report = f"{area}/report.json"
     isolated = ["--ignore-installed"] if target.isolated else []
-    words = ["install", "--dry-run", "--report", report, *isolated, *arguments.resolving, *arguments.finding]
-    run_pip(target, [*words, *arguments.requirements], "resolve", tell)
+    words = ["install", "--dry-run", "--report", report, "--src", f"{area}/{CLONES}", *isolated]
+    run_pip(target, [*words, *arguments.resolving, *arguments.finding, *arguments.requirements], "resolve", tell)
     with open(report, encoding="utf-8") as file:
         document = json.load(file)
     return [reported(item) for item in document["install"]]
@@ -57,7 +60,7 @@ def _fetched(target: Target, arguments: Arguments, wanted: Sequence[Chosen], are
     with open(lists, "w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in finding_options(arguments.requirements))
         building = building_options(arguments.requirements)
-        file.writelines(f"{each.name} @ {_pinned(each)} {building.get(normal(each.name), '')}\n" for each in wanted)
+        file.writelines(f"{_line(each)} {building.get(normal(each.name), '')}\n" for each in wanted)
     words = ["wheel", "--no-deps", "--wheel-dir", wheels, *_finding(arguments), "--requirement", lists]
     run_pip(target, words, "fetch or build", tell)
     return {normal(name.partition("-")[0]): f"{wheels}/{name}" for name in os.listdir(wheels)}
@@ -76,6 +79,14 @@ def _built_editable(target: Target, arguments: Arguments, chosen: Chosen, area: 
 
 def _finding(arguments: Arguments) -> list[str]:
     return [word for word in arguments.finding if word != "--require-hashes"]
+
+
+def _line(chosen: Chosen) -> str:
+    """As a requirement; addresses without a host are none to older ones of pip, unless the name comes last."""
+    address = _pinned(chosen)
+    if "+file:" in address:
+        return f"{address}{'&' if '#' in address else '#'}egg={chosen.name}"
+    return f"{chosen.name} @ {address}"
 
 
 def _pinned(chosen: Chosen) -> str:

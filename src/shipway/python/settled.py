@@ -7,20 +7,16 @@ and all that this needs, is installed, pip's answer is known.  Whatever is not s
 from __future__ import annotations
 
 import os
-import shlex
 from collections import Counter
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from shipway.errors import ShipwayError
-from shipway.python.asked import Asked, asked
 from shipway.python.compatible import markers
 from shipway.python.distributions import Distribution, normal
 from shipway.python.needs import Needs, complete, needs
-from shipway.python.pip_arguments import Arguments, parse
 from shipway.python.pip_options import pairs
-from shipway.python.pip_settings import settings
 from shipway.python.target import Target
+from shipway.python.understanding import Understanding
 
 _DECIDING = frozenset(("--use-feature", "--use-deprecated", "--isolated"))
 """Options of finding that may lead pip to another answer also where all is there."""
@@ -28,34 +24,7 @@ _HARMLESS = frozenset(("--no-deps", "--upgrade-strategy", "--ignore-requires-pyt
 """Options of resolving that do not."""
 
 
-class Understood(NamedTuple):
-    """A command line as it was given, with all that pip would add from its settings and files, and what it asks for."""
-
-    given: Arguments
-    arguments: Arguments
-    asked: Asked
-
-    @property
-    def shallow(self) -> bool:
-        """Whether dependencies are left aside."""
-        return "--no-deps" in dict(pairs(self.arguments.resolving))
-
-
-def understood(target: Target, arguments: Arguments) -> Understood | None:
-    """A command line, if all of it is understood, else None."""
-    try:
-        found = settings(target.root, os.environ)
-        words = [*found.words, *arguments.resolving, *arguments.finding, *arguments.requirements]
-        whole = parse(words, "install")
-        wanted = asked(whole.requirements)
-        if wanted.options:
-            whole = parse([*words, *(word for line in wanted.options for word in shlex.split(line))], "install")
-    except (ShipwayError, OSError, ValueError):
-        return None
-    return None if found.unknown or wanted.strange else Understood(arguments, whole, wanted)
-
-
-def settled(target: Target, words: Understood, before: Mapping[str, Distribution]) -> bool:
+def settled(target: Target, words: Understanding, before: Mapping[str, Distribution]) -> bool:
     """Whether everything that is asked for is there, so that pip would change nothing; False also where that is not sure."""
     if target.isolated or sees_more(target):
         return False
@@ -63,7 +32,7 @@ def settled(target: Target, words: Understood, before: Mapping[str, Distribution
     return not resolving - _HARMLESS and not finding & _DECIDING and _is_complete(target, words, before)
 
 
-def _is_complete(target: Target, found: Understood, before: Mapping[str, Distribution]) -> bool:
+def _is_complete(target: Target, found: Understanding, before: Mapping[str, Distribution]) -> bool:
     lookup = Installed(target, before)
     wanted = [wish.requirement for wish in found.asked.wishes]
     limits = [wish.requirement for wish in found.asked.limits]
