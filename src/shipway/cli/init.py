@@ -19,6 +19,7 @@ TEMPLATE = """\
 prefix = {prefix}  # the live tree, relative to this file
 # jobs = 4  # processes to work with; as many as there are processors
 # recipes = ["recipes"]  # directories of recipes, relative to this file
+# distfiles = ["distfiles"]  # directories of archives that are searched before the cache
 
 [undo]
 # keep = 20  # transactions that can be undone …
