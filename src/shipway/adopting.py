@@ -153,7 +153,7 @@ class Adopter:
             fs.copy_file(source, target, found.mode, found.mtime)
 
 
-def adopt_before(prefix: Prefix, wanted: Staged, infos: Sequence[str]) -> list[Adopted]:
+def adopt_before(prefix: Prefix, wanted: Staged, infos: Sequence[str], *, dry_run: bool = False) -> list[Adopted]:
     """Take over what somebody else installed of the project that a staged tree is; `infos` are the tree's `dist-info` directories."""
     root = prefix.site.layout.root
     found = {f"{_PYPI}{project(os.path.basename(info).partition('-')[0])}" for info in infos}
@@ -161,7 +161,11 @@ def adopt_before(prefix: Prefix, wanted: Staged, infos: Sequence[str]) -> list[A
         return []
     place = os.path.realpath(f"{root}/{os.path.dirname(infos[0])}")
     paths = {"purelib": place, "platlib": place, "scripts": f"{root}/bin", "data": root, "headers": f"{root}/include"}
-    return Adopter(prefix, Target("", root, paths)).adopt({found.pop().removeprefix(_PYPI): None})
+    adopter = Adopter(prefix, Target("", root, paths))
+    coming = {found.pop().removeprefix(_PYPI): None}
+    if dry_run:
+        return [Adopted(key, each.version, each.damage) for key, each in adopter.found(coming).items()]
+    return adopter.adopt(coming)
 
 
 def _part_of(refused: Sequence[str]) -> ConflictError:

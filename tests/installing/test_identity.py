@@ -87,7 +87,12 @@ def test_what_pip_itself_installed_is_taken_over_by_a_merge(venv: Venv, tmp_path
     venv.offer(version("1.0"))
     venv.own_pip("install", "thing")
     before = tree(venv.root)
-    ran = merged(venv, stage(venv, tmp_path / "stage", version("2.0")), "thing", "2.0")
+    staged = stage(venv, tmp_path / "stage", version("2.0"))
+    would = run(
+        command("-p", str(venv.root), "merge", staged, "--name", "thing", "--version", "2.0", "--dry-run"), venv.wheels
+    )
+    assert "thing 1.0, which somebody else installed, would be taken over first" in would.err and listed(venv) == []
+    ran = merged(venv, staged, "thing", "2.0")
     assert "thing 1.0 was installed by somebody else; it was taken over as it was" in ran.err
     sound(venv, "thing", "2.0")
     venv.shipway("undo")

@@ -12,6 +12,7 @@ from shipway.cli.options import as_command, pass_call
 from shipway.model.config import LINK_MODES, NO_PYTHON, POLICIES
 
 if TYPE_CHECKING:
+    from shipway.adopting import Adopted
     from shipway.api import Image, Outcome, Prefix
     from shipway.prefix.site import Options
     from shipway.sealing import Staged
@@ -80,8 +81,12 @@ def command(call: Call, tree: str, **wanted: Unpack[Wanted]) -> int | None:
         if wanted["dry_run"] or wanted["explain"]:
             from shipway.cli.merge_plan import show
 
+            for name, version, _ in _taken_over(prefix, staged, dry_run=True):
+                call.console.say(
+                    f"{name} {version}, which somebody else installed, would be taken over first; see `shipway adopt`"
+                )
             return show(call, prefix, *prefix.plan_merge(staged, policy), explain=wanted["explain"])
-        _take_over(call, prefix, staged)
+        _tell_adopted(call, _taken_over(prefix, staged))
         image, outcome = prefix.merge(staged, policy)
         if wanted["no_undo"]:
             _forget(prefix, outcome)
@@ -116,17 +121,23 @@ def _forget(prefix: Prefix, outcome: Outcome) -> None:
         prefix.forget_undo(outcome.number)
 
 
-def _take_over(call: Call, prefix: Prefix, staged: Staged) -> None:
+def _taken_over(prefix: Prefix, staged: Staged, *, dry_run: bool = False) -> list[Adopted]:
     """What pip installed of the project that the tree is, if it is one; only then what it takes is loaded."""
     from shipway.python.staged import infos_in
 
     infos = infos_in(f"{os.path.realpath(staged.tree)}{prefix.site.layout.root if staged.destdir else ''}")
     if not infos:
-        return
+        return []
     from shipway.adopting import adopt_before
-    from shipway.cli.pip_report import tell_adopted
 
-    tell_adopted(call, adopt_before(prefix, staged, infos))
+    return adopt_before(prefix, staged, infos, dry_run=dry_run)
+
+
+def _tell_adopted(call: Call, adopted: list[Adopted]) -> None:
+    if adopted:
+        from shipway.cli.pip_report import tell_adopted
+
+        tell_adopted(call, adopted)
 
 
 def _deliver(call: Call, image: Image, outcome: Outcome) -> None:

@@ -72,6 +72,8 @@ def brief(change: PackageChange) -> str:
         return f"{change.name} {change.new} installed"
     if change.new is None:
         return f"{change.name} {change.old} removed"
+    if change.old == change.new:
+        return f"{change.name} {change.new} again"
     return f"{change.name} {change.old} → {change.new}"
 
 
