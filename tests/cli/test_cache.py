@@ -39,7 +39,9 @@ def add(depot: Depot, key: str, used: int) -> None:
         entry = Entry("file", FILE, status.st_mode & 0o777, MIB, status.st_mtime_ns, hashlib.sha256(data).hexdigest())
         mode = (tree / "pkg").stat().st_mode & 0o777
         manifest = manifest_of({"": [Entry("pkg", DIRECTORY, mode)], "pkg": [entry]})
-        depot.keep(key, f"{place}/{key}", Kept(str(tree), manifest, {}))
+        kept = Kept(str(tree), manifest, {})
+        depot.describe(f"{place}/{key}", kept)
+        depot.keep(key, f"{place}/{key}", kept)
     os.utime(f"{depot.place(key)}/manifest", (used, used))
 
 

@@ -49,7 +49,7 @@ def test_its_document_says_where_each_is(cache: Path, mirror: Mirror, tmp_path: 
 
 
 def test_what_is_not_to_be_had_is_told_with_each_place(cache: Path, mirror: Mirror, tmp_path: Path) -> None:
-    of_urls(tmp_path / "recipes", mirror.url("gone"), mirror.url("lie"))
+    of_urls(tmp_path / "recipes", mirror.url("gone"), mirror.url("lie"), sha="0" * 64)
     of_urls(tmp_path / "recipes", mirror.url("good"), name="q")
     ran = fetch(tmp_path, "p", "q")
     assert (ran.code, ran.out) == (1, "")

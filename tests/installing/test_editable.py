@@ -105,10 +105,11 @@ def test_another_commit_is_checked_out_beside_and_undo_leads_back(venv: Venv, tm
     ran = venv.done(*words)
     assert f"src/proj-{second[:12]}" in ran.err and "stays as it is" in ran.err
     assert venv.script("proj") == "second"
-    venv.done(*words)
-    assert sorted(path.name for path in (venv.root / "src").iterdir()) == ["proj", f"proj-{second[:12]}"]
     venv.shipway("undo")
     assert venv.script("proj") == "first"
+    venv.done(*words)
+    assert venv.script("proj") == "second"
+    assert sorted(path.name for path in (venv.root / "src").iterdir()) == ["proj", f"proj-{second[:12]}"]
     (place / "below/proj/__init__.py").write_text("third\n")
     (venv.root / "src" / f"proj-{commit(place)[:12]}").write_text("in the way")
     assert venv.pip(*words).code == 3

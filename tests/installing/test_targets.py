@@ -78,7 +78,7 @@ def test_what_the_distribution_manages_is_left_alone(venv: Venv, tmp_path: Path)
     (library / "EXTERNALLY-MANAGED").write_text("[externally-managed]\nError=use apt\n")
     fake.write_text(f"""#!/bin/sh
 shift 2
-script=$(printf '%s' "$1" | sed 's|sysconfig.get_path("stdlib", sysconfig.get_default_scheme())|"{library}"|; s|sys.base_prefix|sys.prefix|')
+script=$(printf '%s' "$1" | sed 's|sysconfig.get_path("stdlib", default())|"{library}"|; s|sys.base_prefix|sys.prefix|')
 exec {venv.python} -I -c "$script" "$2"
 """)
     fake.chmod(0o755)
