@@ -17,11 +17,12 @@ SAMPLE = 0.02
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command took: wall time in seconds, peak memory in bytes, and what it printed."""
+    """What a command took: wall time in seconds, peak memory in bytes, what it printed, and its processors' time in seconds."""
 
     seconds: float
     peak: int
     output: str
+    cpu: float
 
 
 class FailedError(Exception):
@@ -50,7 +51,8 @@ def run(command: Sequence[str], *, watch: bool = False, **more: str) -> Ran:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise FailedError(f"{' '.join(command)}\nended with {process.returncode}: {_text(errors)}")
-        return Ran(seconds, max(usage.ru_maxrss * 1024, together), _text(output))
+        cpu = usage.ru_utime + usage.ru_stime
+        return Ran(seconds, max(usage.ru_maxrss * 1024, together), _text(output), cpu)
 
 
 def _text(file: BinaryIO) -> str:
