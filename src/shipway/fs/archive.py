@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import lzma
+import os
 import shutil
 import stat
 import struct
 import subprocess
 import tarfile
+import threading
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
+from itertools import chain
 from typing import IO, NamedTuple, Protocol
 
 from shipway.errors import ShipwayError
@@ -49,6 +52,7 @@ _MAGIC = {
 }
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _PROGRAMS = {"zstd": ("zstd", "-dcq"), "lzip": ("lzip", "-dcq"), "compress": ("gzip", "-dcq")}
+_COMPRESS = ("zstd", "-cq9", "-T0", "--check")
 _LARGEST_HEADER = 1 << 24
 _SKIP = 1 << 20
 _KINDS = {
@@ -95,10 +99,11 @@ def is_archive(path: str) -> bool:
 
 
 @contextlib.contextmanager
-def members(path: str, most: int) -> Iterator[Iterator[Member]]:
+def members(path: str, most: int, *, whole: bool = False) -> Iterator[Iterator[Member]]:
     """The entries of an archive, for the length of a `with` block.
 
-    A tar may not decompress to more than `most` bytes.  Raises ArchiveError, OSError, or one of DAMAGE, while it is read.
+    A tar may not decompress to more than `most` bytes; with `whole` there may be nothing behind its last entry.
+    Raises ArchiveError, OSError, or one of DAMAGE, while it is read.
     """
     with open(path, "rb") as file:
         start = file.read(6)
@@ -109,7 +114,8 @@ def members(path: str, most: int) -> Iterator[Iterator[Member]]:
             return
         how = next((how for magic, how in _MAGIC.items() if start.startswith(magic)), "")
         with contextlib.closing(_decompressed(how, file, path)) as plain:
-            yield _of_tar(_Forward(plain, most))
+            stream = _Forward(plain, most)
+            yield chain(_of_tar(stream), _nothing_more(stream)) if whole else _of_tar(stream)
 
 
 def _decompressed(how: str, file: IO[bytes], path: str) -> _Plain:
@@ -147,6 +153,58 @@ class _Piped:
         """End the program, wherever it is."""
         self._process.kill()
         self._process.communicate()
+
+
+def compressed(parts: Iterable[bytes]) -> Generator[bytes, None, None]:
+    """What zstd makes of the parts, the same bytes for the same parts.
+
+    Raises ArchiveError if there is no zstd or it fails, and whatever the parts raise; then what came out is worth nothing.
+    """
+    program = shutil.which(_COMPRESS[0])
+    if program is None:
+        raise ArchiveError("nothing can be compressed without the program zstd", hint="install zstd")
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("ZSTD_")}
+    process = subprocess.Popen(
+        [program, *_COMPRESS[1:]],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=settings,
+    )
+    output = process.stdout
+    assert output is not None
+    failed: list[BaseException] = []
+    feeder = threading.Thread(target=_feed, args=(process, parts, failed), daemon=True)
+    feeder.start()
+    try:
+        while data := output.read(_SKIP):
+            yield data
+        feeder.join()
+        if failed:
+            raise failed[0]
+        if process.wait():
+            raise ArchiveError(f"zstd ended with {process.returncode}")
+    finally:
+        process.kill()
+        feeder.join()
+        process.wait()
+        output.close()
+
+
+def _feed(process: subprocess.Popen[bytes], parts: Iterable[bytes], failed: list[BaseException]) -> None:
+    """Hand the parts to a program; if that cannot be done to the end, the program is killed, so that it ends nothing well."""
+    assert process.stdin is not None
+    try:
+        for part in parts:
+            process.stdin.write(part)
+    except BrokenPipeError:
+        process.kill()
+    except BaseException as error:  # noqa: BLE001  (raised again by who reads)
+        failed.append(error)
+        process.kill()
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
 
 
 class _Forward:
@@ -192,6 +250,14 @@ def _of_tar(stream: _Forward) -> Iterator[Member]:
             yield _tar_member(archive, info)
     if stream.last.strip(b"\0"):
         raise EOFError(f"it is damaged before byte {stream.tell()}")
+
+
+def _nothing_more(stream: _Forward) -> Iterator[Member]:
+    """No entries: reads to the end, so that whoever decompresses has seen the whole archive and its checksum."""
+    while data := stream.read(_SKIP):
+        if data.strip(b"\0"):
+            raise EOFError(f"there is something behind its last entry, before byte {stream.tell()}")
+    yield from ()
 
 
 def _tar_member(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Member:

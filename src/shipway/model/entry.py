@@ -246,6 +246,11 @@ def decode_listing(text: str) -> dict[str, Entry]:
         rows = json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    return listing_of(rows)
+
+
+def listing_of(rows: object) -> dict[str, Entry]:
+    """The same of an array that was read already."""
     if not isinstance(rows, list):
         raise TypeError("not an array")
     entries = [entry if not entry.xattrs else _with_tuples(entry) for entry in [Entry(*row) for row in rows]]

@@ -77,10 +77,13 @@ def without_capability(xattrs: Xattrs) -> Xattrs:
     return tuple(pair for pair in xattrs if pair[0] != CAPABILITY)
 
 
+def may_be_kept(name: str) -> bool:
+    """Whether an attribute of this name is worth keeping, for a user who can see it."""
+    return not name.startswith(_OVERLAY) and (name.startswith(("user.", "trusted.")) or name in _KEPT)
+
+
 def _is_kept(name: str) -> bool:
-    if name.startswith(_OVERLAY):
-        return False
-    return name.startswith("user.") or name in _KEPT or (name.startswith("trusted.") and os.geteuid() == 0)
+    return may_be_kept(name) and (os.geteuid() == 0 or not name.startswith("trusted."))
 
 
 def _value(file: int | str, name: str) -> bytes:
