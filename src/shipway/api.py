@@ -143,6 +143,12 @@ class Prefix:
         preview.add(image.package.image, image.manifest)
         return image, Work(self.site, preview).plan(Intent(targets_of(self.site, image), policy))
 
+    def plan_images(self, images: Sequence[Image], policy: Policy = Policy.FAIL) -> Plan:
+        """What a transaction that installs these images would do."""
+        self._refuse_reader()
+        targets = {identity: package for image in images for identity, package in targets_of(self.site, image).items()}
+        return self._work().plan(Intent(targets, policy))
+
     def run(self, intent: Intent, reason: str, *, undoes: int = 0) -> Outcome:
         """Carry out an intent as one transaction; where it brings another interpreter, what that will run is compiled anew in it (I6)."""
         self._refuse_reader()

@@ -291,6 +291,11 @@ def test_what_is_not_even_compressed_right_is_refused(data: bytes, tmp_path: Pat
     refused(tmp_path / "file", tmp_path / "out")
 
 
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "file")
+    refused(tmp_path / "file", tmp_path / "out")
+
+
 def said(**more: object) -> bytes:
     import json
 

@@ -15,7 +15,7 @@ from shipway.errors import Interrupted
 
 SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Change what is installed": {
-        "merge": "Install a staged tree, or upgrade to it.",
+        "merge": "Install a staged tree or an image file, or upgrade to it.",
         "remove": "Remove packages.",
         "undo": "Take a transaction back.",
         "redo": "Take the last undo back.",

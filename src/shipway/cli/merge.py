@@ -9,22 +9,24 @@ import click
 
 from shipway.cli.call import Call
 from shipway.cli.options import as_command, pass_call
+from shipway.errors import UsageError
 from shipway.model.config import LINK_MODES, NO_PYTHON, POLICIES
 
 if TYPE_CHECKING:
     from shipway.adopting import Adopted
     from shipway.api import Image, Outcome, Prefix
+    from shipway.cli.arrivals import Arrival, Packed
     from shipway.prefix.site import Options
     from shipway.sealing import Staged
 
-DIRECTORY = click.Path(exists=True, file_okay=False)
+TREE = click.Path(exists=True)
 
 
 class Wanted(TypedDict):
     """What was said on the command line."""
 
-    name: str
-    version: str
+    name: str | None
+    version: str | None
     move: bool
     destdir: bool
     ignore_outside: bool
@@ -41,11 +43,11 @@ class Wanted(TypedDict):
 
 
 @as_command("merge")
-@click.argument("tree", type=DIRECTORY)
+@click.argument("tree", type=TREE)
 @click.option(
-    "--name", required=True, help="What the package is called: a plain name, or a PURL such as pkg:pypi/build."
+    "--name", help="What the package is called: a plain name, or a PURL such as pkg:pypi/build.  A file says it itself."
 )
-@click.option("--version", required=True, help="Its version.")
+@click.option("--version", help="Its version.  A file says it itself.")
 @click.option("--move", is_flag=True, help="Take TREE instead of copying it: it is gone afterwards.")
 @click.option(
     "--destdir", is_flag=True, help="TREE is a DESTDIR: what lies in it under the prefix's path is installed."
@@ -71,41 +73,76 @@ class Wanted(TypedDict):
 def command(call: Call, tree: str, **wanted: Unpack[Wanted]) -> int | None:
     """Install TREE, or upgrade to it.
 
-    TREE holds files as they shall lie under the prefix.  A package of the same name that is installed already is replaced.
+    TREE holds files as they shall lie under the prefix, or is a file that `shipway build -o` wrote for this prefix.  A package of the
+    same name that is installed already is replaced.
     """
     from shipway.model.planning import Policy
 
-    staged = _staged(call, tree, wanted)
+    packed = _packed(tree, wanted)
+    staged = _staged(call, tree, packed, wanted)
     policy = Policy(wanted["on_conflict"] or call.place.config.on_conflict)
     with call.open(_options(call, wanted)) as prefix:
+        arrival = _arrival(prefix, packed, staged)
         if wanted["dry_run"] or wanted["explain"]:
             from shipway.cli.merge_plan import show
 
-            for name, version, _ in _taken_over(prefix, staged, dry_run=True):
+            for name, version, _ in arrival.taken_over(dry_run=True):
                 call.console.say(
                     f"{name} {version}, which somebody else installed, would be taken over first; see `shipway adopt`"
                 )
-            return show(call, prefix, *prefix.plan_merge(staged, policy), explain=wanted["explain"])
-        _tell_adopted(call, _taken_over(prefix, staged))
-        image, outcome = prefix.merge(staged, policy)
+            return show(call, prefix, *arrival.plan(policy), explain=wanted["explain"])
+        _tell_adopted(call, arrival.taken_over())
+        image, outcome = arrival.merge(policy)
+        if packed is not None:
+            packed.keep_note(prefix, image)
         if wanted["no_undo"]:
             _forget(prefix, outcome)
         _deliver(call, image, outcome)
     return None
 
 
-def _staged(call: Call, tree: str, wanted: Wanted) -> Staged:
+def _packed(tree: str, wanted: Wanted) -> Packed | None:
+    """The image file that is meant; None if it is a directory.  Raises UsageError for what does not go with a file."""
+    if os.path.isdir(tree):
+        return None
+    no_file = [f"--{name.replace('_', '-')}" for name in ("move", "destdir", "ignore_outside") if wanted[name]]
+    if no_file:
+        raise UsageError(f"{tree} is a file, and {no_file[0]} is for a directory")
+    from shipway.cli.arrivals import Packed
+
+    packed = Packed(tree)
+    packed.refuse(wanted["name"], wanted["version"])
+    return packed
+
+
+def _staged(call: Call, tree: str, packed: Packed | None, wanted: Wanted) -> Staged:
     from shipway.api import staged
 
     python = wanted["python"] or call.place.config.python or None
     chosen = "" if python == NO_PYTHON else python
-    return staged(tree, wanted["name"], wanted["version"], move=wanted["move"], python=chosen)._replace(
+    about = packed.head.about if packed else None
+    name, version = (about.identity, about.version) if about else (wanted["name"], wanted["version"])
+    if not name or not version:
+        lacking = "--version" if name else "--name"
+        raise UsageError(f"{tree} does not say what it is: {lacking} is missing", hint=f"say it with {lacking}")
+    return staged(tree, name, version, move=wanted["move"], python=chosen)._replace(
         destdir=wanted["destdir"],
         ignore_outside=wanted["ignore_outside"],
         allow_stage_paths=wanted["allow_stage_paths"],
         keep_libtool=wanted["keep_la"],
         exclusive=wanted["exclusive"],
     )
+
+
+def _arrival(prefix: Prefix, packed: Packed | None, staged: Staged) -> Arrival:
+    if packed is None:
+        from shipway.cli.arrivals import Tree
+
+        return Tree(prefix, staged)
+    packed.refuse_elsewhere(prefix.site.layout.root)
+    if packed.is_wheel:
+        return packed.wheel(prefix, staged.python, exclusive=staged.exclusive)
+    return packed.tree(prefix, staged)
 
 
 def _options(call: Call, wanted: Wanted) -> Options:
@@ -119,18 +156,6 @@ def _options(call: Call, wanted: Wanted) -> Options:
 def _forget(prefix: Prefix, outcome: Outcome) -> None:
     if outcome.number:
         prefix.forget_undo(outcome.number)
-
-
-def _taken_over(prefix: Prefix, staged: Staged, *, dry_run: bool = False) -> list[Adopted]:
-    """What pip installed of the project that the tree is, if it is one; only then what it takes is loaded."""
-    from shipway.python.staged import infos_in
-
-    infos = infos_in(f"{os.path.realpath(staged.tree)}{prefix.site.layout.root if staged.destdir else ''}")
-    if not infos:
-        return []
-    from shipway.adopting import adopt_before
-
-    return adopt_before(prefix, staged, infos, dry_run=dry_run)
 
 
 def _tell_adopted(call: Call, adopted: list[Adopted]) -> None:

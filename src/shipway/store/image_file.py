@@ -212,8 +212,10 @@ class _Reading:
 
     def open(self, most: int) -> None:
         """Begin to read, `most` bytes at most when it is decompressed."""
+        if not stat.S_ISREG(os.stat(self.path).st_mode):
+            raise DamagedError("it is no file")
         with open(self.path, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode) or file.read(len(_MAGIC)) != _MAGIC:
+            if file.read(len(_MAGIC)) != _MAGIC:
                 raise DamagedError("it is not compressed with zstd")
         try:
             self.members = self._stack.enter_context(members(self.path, most, whole=True))
