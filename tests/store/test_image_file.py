@@ -266,6 +266,7 @@ HOSTILE = {
     "long name": archive(A, put("tree/" + "b" * 100_000, b"two")),
     "head that is no JSON": archive(A, B, head=b"{"),
     "head that is an array": archive(A, B, head=b"[]"),
+    "long head": archive(A, B, head=b"[" + b"[]," * (8 << 20) + b"[]]"),
     "deep head": archive(A, B, head=b"[" * 100_000),
     "huge number": archive(A, B, head=b'{"format": 1' + b"0" * 10_000 + b"}"),
     "head in latin-1": archive(A, B, head=b'{"format": "\xe9"}'),

@@ -35,6 +35,8 @@ __all__ = ["About", "Head", "Unpacked", "WheelFile", "read_head", "unpack", "wri
 
 HEAD = "shipway-image.json"
 LARGEST_HEAD = 256 << 20
+_FREE, _RATIO = 16 << 20, 20
+"""A head may be so many bytes long, or so many times the file: digests, which are a quarter of it, cannot be compressed."""
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _MODE = 0o644
 _CHUNK = 1 << 20
@@ -154,7 +156,7 @@ class Unpacked(NamedTuple):
 def read_head(path: str) -> Head:
     """What an image file says of itself; the rest of it is not read.  Raises CorruptError if it is none, OSError."""
     with _Reading(path) as reading:
-        reading.open(LARGEST_HEAD + _ROOM)
+        reading.open(_longest_head(path) + _ROOM)
         return reading.head()
 
 
@@ -164,7 +166,7 @@ def unpack(fs: FileSystem, path: str, head: Head, directory: str) -> Unpacked:
     Raises CorruptError that says what is wrong with the file, ShipwayError if there is no room, OSError; then nothing is left.
     """
     sizes = [entry.size for _, entry, first in _expected(head) if not first]
-    most = LARGEST_HEAD + sum(sizes) + _ROOM * (len(sizes) + 1)
+    most = _longest_head(path) + sum(sizes) + _ROOM * (len(sizes) + 1)
     _refuse_without_room(path, sum(sizes), os.path.dirname(directory))
     fs.mkdir(directory, 0o700)
     try:
@@ -190,11 +192,16 @@ def _refuse_without_room(path: str, needed: int, directory: str) -> None:
         )
 
 
+def _longest_head(path: str) -> int:
+    return min(LARGEST_HEAD, max(_FREE, _RATIO * os.stat(path).st_size))
+
+
 class _Reading:
     """An image file that is being read: whatever is wrong with it becomes one CorruptError with its name."""
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.longest = _longest_head(path)
         self.members: Iterator[Member] = iter(())
         self._stack = contextlib.ExitStack()
 
@@ -228,9 +235,9 @@ class _Reading:
         if first is None or first.name != HEAD or first.open is None:
             raise DamagedError(f"it does not begin with {HEAD}")
         with first.open() as file:
-            data = file.read(LARGEST_HEAD + 1)
-        if len(data) > LARGEST_HEAD:
-            raise DamagedError(f"its head is longer than {LARGEST_HEAD} bytes")
+            data = file.read(self.longest + 1)
+        if len(data) > self.longest:
+            raise DamagedError(f"its head is longer than {self.longest} bytes: too much for its size")
         return image_head.decode(data)
 
 
