@@ -38,6 +38,8 @@ OLD = {
     "lib/libx.so": "-> libx.so.1",
     "lib/libx.so.1": "old",
     "share/pkg/only-old": "old",
+    "share/pkg/returns": "old",
+    "share/pkg/turns/x": "old",
 }
 NEW = {
     "bin/tool": "new",
@@ -47,6 +49,8 @@ NEW = {
     "lib/libx.so": "-> libx.so.2",
     "lib/libx.so.2": "new",
     "share/pkg/only-new": "new",
+    "share/pkg/returns/x": "new",
+    "share/pkg/turns": "new",
 }
 OTHER = {"bin/other": "other", "lib/pkg-other/x": "other"}
 

@@ -18,6 +18,11 @@ def is_unmovable(error: OSError) -> bool:
     return error.errno == errno.EXDEV
 
 
+def is_directory(path: str) -> bool:
+    """Whether a directory lies there, and not a symlink to one."""
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
 def relink(fs: FileSystem, source: str, target: str) -> None:
     """Make the tree `source` again as `target`: directories anew with all attributes, everything else by hard links.
 

@@ -82,6 +82,7 @@ _BACKWARD: dict[tuple[Verb, Role, Role], Action] = {
     (Verb.SWAP, Role.ABSENT, Role.NEW): Action.RESTORE,
     (Verb.SWAP, Role.NEW, Role.ABSENT): Action.RESTORE,
     (Verb.RETIRE, Role.ABSENT, Role.OLD): Action.DONE,
+    (Verb.RETIRE, Role.OLD, Role.OLD): Action.DONE,
     (Verb.RETIRE, Role.ABSENT, Role.OTHER): Action.DONE,
     (Verb.RETIRE, Role.OLD, Role.ABSENT): Action.PLACE,
     (Verb.RMDIR, Role.ABSENT, Role.OLD): Action.DONE,

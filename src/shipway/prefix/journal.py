@@ -14,7 +14,7 @@ from collections.abc import Callable
 from shipway.errors import StuckError
 from shipway.fs.found import DIRECTORY, FILE, Identity, identity, list_directory, look
 from shipway.fs.hashing import hash_file
-from shipway.fs.relink import is_unmovable, relink
+from shipway.fs.relink import is_directory, is_unmovable, relink
 from shipway.fs.system import FileSystem
 from shipway.model.derived import is_derived
 from shipway.model.entry import DEEPEST, Manifest, parent_of
@@ -27,7 +27,7 @@ from shipway.model.recovery import (
     forward_derived,
 )
 from shipway.model.unit import Source, Verb
-from shipway.prefix.layout import Layout, saved, staged
+from shipway.prefix.layout import Layout, dropped, saved, staged
 from shipway.prefix.records import Step
 from shipway.store.compare import compare, strays
 
@@ -132,7 +132,7 @@ class Journal:
         elif action is Action.TAKE:
             self.fs.take(live, there)
         elif action is Action.DROP and step.unit.kind == DIRECTORY:
-            self.fs.take(live, f"{there}-dropped")
+            self.fs.take(live, dropped(self.area, step.seq))
         elif action is Action.DROP:
             self.fs.replace(live, there)
         elif action is Action.RMDIR:
@@ -163,12 +163,12 @@ class Journal:
 
     def _restore(self, step: Step, live: str) -> None:
         """Fall-back mode: the old content comes back from where it was kept beforehand."""
-        kept = saved(self.area, step.seq)
-        if look(live) is None:
-            return self.fs.place(kept, live)
+        kept, there = saved(self.area, step.seq), staged(self.area, step.seq)
         if look(kept) is None:
-            return self.fs.take(live, staged(self.area, step.seq))
-        return self.fs.replace(kept, live)
+            return self.fs.take(live, there)
+        if is_directory(live) or (is_directory(kept) and look(live) is not None):
+            self.fs.take(live, there if look(there) is None else dropped(self.area, step.seq))
+        return self.fs.place(kept, live) if look(live) is None else self.fs.replace(kept, live)
 
     def _rmdir(self, path: str, live: str) -> None:
         try:

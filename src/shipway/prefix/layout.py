@@ -120,3 +120,8 @@ def staged(area: str, seq: int) -> str:
 def saved(area: str, seq: int) -> str:
     """Where the old content of a unit is kept beforehand in fall-back mode."""
     return f"{area}/s{seq}"
+
+
+def dropped(area: str, seq: int) -> str:
+    """Where new content goes that was live and is staged still."""
+    return f"{area}/d{seq}"
