@@ -299,3 +299,31 @@ def test_recovery_works_where_the_prefix_lies_elsewhere_meanwhile(how: str, tmp_
             there.rename(root)
             there = root
         check_whole(there, [(versions(goal), snapshot(goal))])
+
+
+def test_what_somebody_wrote_into_a_directory_does_not_hide_which_version_it_is(tmp_path: Path) -> None:
+    """Where no inode is what it was; the file stays."""
+    start, trees = tmp_path / "start", make_trees(tmp_path / "trees")
+    with_old(start, trees)
+    goal = tmp_path / "goal"
+    shutil.copytree(start, goal, symlinks=True)
+    with open_prefix(goal) as prefix:
+        upgrade(prefix, trees)
+    point = _first_step_after_commit_point(start, trees, tmp_path / "probe", RenameMode.AUTO)
+    for step in itertools.count(1):
+        root, there = tmp_path / f"p{step}", tmp_path / f"elsewhere{step}"
+        shutil.copytree(start, root, symlinks=True)
+
+        def interrupted(root: Path = root, step: int = step) -> None:
+            with open_prefix(root, FaultyFileSystem(point + step, die)) as prefix:
+                upgrade(prefix, trees)
+
+        code = in_child(interrupted)
+        mine = {f"{name}/mine": ("f", 0o644, "mine") for name in ("bin", "lib", "lib/pkg", "lib/pkg/sub", "share/pkg")}
+        for name in mine:
+            (root / name).write_text("mine")
+        subprocess.run(["cp", "-a", str(root), str(there)], check=True)
+        check_whole(there, [(versions(goal), snapshot(goal) | mine)])
+        if code == FINISHED:
+            break
+    assert step > 5

@@ -220,23 +220,32 @@ class Journal:
 
     def _by_content(self, step: Step, path: str, found: Identity) -> Role:
         if found.kind == DIRECTORY:
-            if step.new and self._holds(path, step.unit.sources):
+            if step.new and self._holds(path, step.unit.sources, step.unit.replaces):
                 return Role.NEW
-            return Role.OLD if step.old and self._holds(path, step.unit.replaces) else Role.OTHER
+            held = step.old and self._holds(path, step.unit.replaces, step.unit.sources)
+            return Role.OLD if held else Role.OTHER
         content = content_of(path, found.kind)
         if content == step.new:
             return Role.NEW
         return Role.OLD if content == step.old else Role.OTHER
 
-    def _holds(self, path: str, sources: tuple[Source, ...]) -> bool:
-        """Whether a directory holds what these images have at the path, all of it and nothing else."""
+    def _holds(self, path: str, sources: tuple[Source, ...], others: tuple[Source, ...]) -> bool:
+        """Whether a directory holds what these images have at the path, all of it and nothing that only the others have.
+
+        What neither has, somebody wrote into it; but any directory would pass for one that is empty.
+        """
         if not sources:
             return False
-        wanted = [self.manifest(source.image).subtree(source.path) for source in sources]
+        wanted, unwanted = self._manifests(sources), self._manifests(others)
         if any(compare(path, manifest, quick=False, jobs=1) for manifest in wanted):
             return False
         extra = set.intersection(*(set(strays(path, manifest, "")) for manifest in wanted))
-        return not extra
+        if not any(any(manifest.entries()) for manifest in wanted):
+            return not extra
+        return not any(manifest.entry(name) for manifest in unwanted for name in extra)
+
+    def _manifests(self, sources: tuple[Source, ...]) -> list[Manifest]:
+        return [self.manifest(source.image).subtree(source.path) for source in sources]
 
 
 def content_of(path: str, kind: str) -> str:
