@@ -67,12 +67,12 @@ def tmpfs(at: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def overlay(lower: Path, upper: Path, at: Path) -> Iterator[Path]:
-    """Layers, as in a container's root: `lower` is only read, `upper` is where changes go."""
+def overlay(lower: Path, upper: Path, at: Path, *below: Path) -> Iterator[Path]:
+    """Layers, as in a container's root: `lower`, and what is `below` it, is only read, `upper` is where changes go."""
     work = upper.with_name(f"{upper.name}-work")
     for directory in (lower, upper, work):
         directory.mkdir(parents=True, exist_ok=True)
-    options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    options = f"lowerdir={':'.join(map(str, (lower, *below)))},upperdir={upper},workdir={work}"
     with mounted(["mount", "-t", "overlay", "-o", options, "overlay"], at):
         yield at
 

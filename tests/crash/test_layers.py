@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
+import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from shipway.fs.found import identity
-from shipway.fs.system import FileSystem
-from tests.harness import DIED, FaultyFileSystem, die, in_child, make_tree, open_prefix, package, snapshot, versions
+from tests.harness import (
+    DIED,
+    FINISHED,
+    FaultyFileSystem,
+    die,
+    fail,
+    in_child,
+    make_tree,
+    open_prefix,
+    package,
+    snapshot,
+    versions,
+)
 
 OLD = {"bin/tool": "old"}
 NEW = {"bin/tool": "new", "share/pkg/deep/file": "new", "share/pkg/link": "-> deep/file"}
 
 
-class Layered(FileSystem):
+class Layered(FaultyFileSystem):
     """Refuses, as an overlay does, to rename a directory that was there when the layer was closed."""
 
-    def __init__(self, root: Path) -> None:
-        super().__init__()
+    def __init__(self, root: Path, at: int = 0, fault: Callable[[], None] = die) -> None:
+        super().__init__(at, fault)
         self._below = {identity(parent) for parent, _, _ in os.walk(root)}
-        self.placed: list[str] = []
 
     def place(self, source: str, target: str) -> None:
         self._refuse(source)
         super().place(source, target)
-        self.placed.append(target)
 
     def take(self, source: str, target: str) -> None:
         self._refuse(source)
@@ -38,7 +51,7 @@ class Layered(FileSystem):
         super().exchange(a, b)
 
     def _refuse(self, path: str) -> None:
-        if os.path.isdir(path) and identity(path) in self._below:
+        if os.path.isdir(path) and not os.path.islink(path) and identity(path) in self._below:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
 
 
@@ -94,14 +107,79 @@ def test_recovery_finishes_in_a_lower_layer(tmp_path: Path) -> None:
     assert step > 5
 
 
-def test_what_cannot_be_finished_there_is_taken_back(tmp_path: Path) -> None:
-    """A directory that was to be swapped can be neither renamed nor replaced; what was placed goes again."""
-    root, tree = arrange(tmp_path / "p", tmp_path / "t", "lib/mine", "bin/other")
-    before = snapshot(root)
+SWAPPED = {
+    "lib/becomes-dir": "old",
+    "lib/becomes-file/deep/x": "old",
+    "lib/empty/": "",
+    "lib/link": "-> same",
+    "lib/same": "same",
+    "share/pkg/gone": "old",
+}
+SWAPPED_NEW = {
+    "lib/becomes-dir/deep/x": "new",
+    "lib/becomes-file": "new",
+    "lib/link": "-> becomes-file",
+    "lib/same": "same",
+    "share/pkg/come": "new",
+}
+
+
+def arrange_swap(root: Path, trees: Path) -> tuple[Path, Path]:
+    """The same, where directories are swapped as a whole."""
+    root.mkdir()
+    with open_prefix(root) as prefix:
+        prefix.merge(package(make_tree(trees / "old", OLD | SWAPPED), "1"))
+    return root, make_tree(trees / "new", NEW | SWAPPED_NEW)
+
+
+def test_directories_that_were_to_be_swapped_there_change_piece_by_piece(tmp_path: Path) -> None:
+    """Recovery is killed at each piece, and begun again in the same layer, or in another one on top of it."""
+    root, tree = arrange_swap(tmp_path / "start", tmp_path / "trees")
+    old = snapshot(root)
     assert interrupted(root, tree, 2)
-    layered = Layered(root)
-    with open_prefix(root, layered) as prefix:
-        assert [past.row.state.value for past in prefix.history()] == ["undone", "done"]
-        assert prefix.verify().ok
-    assert str(root / "share") in layered.placed
-    assert snapshot(root) == before
+    for k in itertools.count(1):
+        there = copied(root, tmp_path / f"p{k}")
+        layer = Layered(there, k)
+        code = in_child(partial(recover, there, layer))
+        assert code in (DIED, FINISHED)
+        layer.at = 0
+        with open_prefix(there, layer if k % 2 else Layered(there)) as prefix:
+            assert prefix.verify().ok
+            assert [past.row.state.value for past in prefix.history()] == ["done", "done"]
+        assert snapshot(there) == snapshot(tree)
+        if k % 10 == 0:
+            with open_prefix(there) as prefix:
+                prefix.undo()
+            assert snapshot(there) == old
+        if code == FINISHED:
+            break
+    assert k > 50
+
+
+def test_what_fails_between_two_pieces_is_taken_back_or_finished(tmp_path: Path) -> None:
+    root, tree = arrange_swap(tmp_path / "start", tmp_path / "trees")
+    allowed = [(versions(root), snapshot(root)), ({"pkg": "2"}, snapshot(tree))]
+    assert interrupted(root, tree, 2)
+    found = []
+    for k in itertools.count(1):
+        there = copied(root, tmp_path / f"p{k}")
+        layer = Layered(there, k, fail)
+        with contextlib.suppress(OSError):
+            open_prefix(there, layer).close()
+        with open_prefix(there) as prefix:
+            assert prefix.verify().ok
+            assert not list((there / "var/lib/shipway/work").iterdir())
+        found.append((versions(there), snapshot(there)))
+        assert found[-1] in allowed
+        if layer.count < k:
+            break
+    assert all(state in found for state in allowed)
+
+
+def recover(root: Path, layer: Layered) -> None:
+    open_prefix(root, layer).close()
+
+
+def copied(root: Path, there: Path) -> Path:
+    shutil.copytree(root, there, symlinks=True)
+    return there

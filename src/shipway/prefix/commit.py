@@ -41,12 +41,13 @@ from shipway.model.facts import INSTALLED, FactChange, Installed
 from shipway.model.planning import Conflict, Note, Plan
 from shipway.model.unit import Verb
 from shipway.prefix.database import StaleError
+from shipway.prefix.finish import Finisher
 from shipway.prefix.journal import FALLBACK, Journal
 from shipway.prefix.layout import Layout
 from shipway.prefix.leases import clear_way
 from shipway.prefix.library import Library
 from shipway.prefix.records import Draft, Generation, State, Step
-from shipway.prefix.recover import recover_locked
+from shipway.prefix.recover import recover_locked, take_back
 from shipway.prefix.session import Session
 from shipway.prefix.signals import Deferred
 from shipway.prefix.site import Site
@@ -265,7 +266,7 @@ class Committer:
         ref, prepared.ref = prepared.ref, 0
         self.session.needed = True
         journal = self._journal(prepared)
-        self._roll_forward(ref, prepared, journal)
+        self._roll_forward(Finisher(site, ref, number, self.session.token, journal), prepared.steps)
         started = time.perf_counter()
         with _left_to_others(f"transaction {number} is committed, and left to the next command to finish"):
             database.set_state(ref, State.APPLIED)
@@ -277,15 +278,15 @@ class Committer:
     def _journal(self, prepared: _Prepared) -> Journal:
         return Journal(self.site.fs, self.site.layout, self.session.area, prepared.mode, self.library)
 
-    def _roll_forward(self, ref: int, prepared: _Prepared, journal: Journal) -> None:
+    def _roll_forward(self, finisher: Finisher, steps: list[Step]) -> None:
         try:
-            journal.carry_out(prepared.steps)
+            finisher.journal.carry_out(steps)
         except (OSError, StuckError) as error:
             with _left_to_others(
                 "the commit could not be finished, and is left to the next command to finish or take back"
             ):
-                self.site.database.set_state(ref, State.UNDOING, str(error))
-                take_back(self.site, ref, journal, prepared.steps)
+                self.site.database.set_state(finisher.ref, State.UNDOING, str(error))
+                take_back(finisher, steps)
             self.session.needed = False
             raise ShipwayError(
                 f"the commit could not be finished and was taken back: {error}",
@@ -348,16 +349,6 @@ def _left_to_others(what: str) -> Iterator[None]:
         raise LockedError(f"{what}: {error.message}", hint=error.hint) from error
     except KeyboardInterrupt as error:
         raise Interrupted(f"interrupted; {what}") from error
-
-
-def take_back(site: Site, ref: int, journal: Journal, steps: list[Step]) -> None:
-    """Roll a transaction back that is `undoing`; it ends `undone`, or `stuck` with StuckError."""
-    try:
-        journal.roll_back(steps)
-    except StuckError as error:
-        site.database.set_state(ref, State.STUCK, "\n".join(error.details))
-        raise
-    site.database.set_state(ref, State.UNDONE)
 
 
 def images_of(changes: tuple[FactChange, ...]) -> set[str]:

@@ -13,22 +13,25 @@ import stat
 from collections.abc import Iterable
 from contextlib import suppress
 
+from shipway.errors import StuckError
 from shipway.fs.found import DIRECTORY, FILE, LINK, list_directory, look
-from shipway.fs.relink import is_unmovable, relink
+from shipway.fs.relink import Rename, is_directory, is_unmovable, relink, rename_or_relink
 from shipway.fs.tree import make_directories
 from shipway.model.derived import bytecode_of, is_derived
 from shipway.model.entry import DEEPEST, Entry, Manifest, join, parent_of
 from shipway.model.planning import Note
 from shipway.model.unit import Verb
 from shipway.prefix.journal import Journal
-from shipway.prefix.layout import saved, staged
+from shipway.prefix.layout import brought, dropped, saved, staged
 from shipway.prefix.leftover import IN_THE_WAY, remove
-from shipway.prefix.records import Step
+from shipway.prefix.pieces import Pieces
+from shipway.prefix.records import State, Step
 from shipway.prefix.site import Site
 from shipway.store.attributes import CAPABILITY
 from shipway.store.compare import changed, strays
 
 SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
+AGAIN = "again"
 _KEPT = re.compile(r"u\d+\Z")
 
 
@@ -49,6 +52,7 @@ class Finisher:
         site = self.site
         descriptor = site.fs.open_for_sync(site.layout.state)
         try:
+            self._bring_all(steps, descriptor)
             for step in steps:
                 self._look_through(step)
             sweep_bytecode(site, steps)
@@ -59,18 +63,72 @@ class Finisher:
         finally:
             os.close(descriptor)
         site.database.finish(self.ref, "kept" if kept else "none", size if kept else (0, 0), self.changed)
-        self.notes += [Note("left", path, "not removed, something new lies in it") for path in self.journal.left]
+        self.notes += [Note("left", path, "not removed, something new lies there") for path in self.journal.left]
         return self.notes
 
+    def take_back(self, steps: list[Step]) -> list[Note]:
+        """Take back a transaction that is `undoing`: it ends `undone`, or `stuck` with StuckError."""
+        site = self.site
+        descriptor = site.fs.open_for_sync(site.layout.state)
+        try:
+            self.journal.roll_back(steps)
+            for step in steps:
+                self._save_strays(step)
+            lives = [site.layout.live(step.unit.path) for step in steps]
+            site.sync(descriptor, filter(is_directory, lives), ())
+            for step in filter(self.journal.pieces, steps):
+                remove(site.fs, staged(self.journal.area, step.seq))  # its old content is live again
+        except StuckError as error:
+            site.database.set_state(self.ref, State.STUCK, "\n".join(error.details))
+            raise
+        finally:
+            os.close(descriptor)
+        site.database.set_state(self.ref, State.UNDONE)
+        return self.notes
+
+    def _save_strays(self, step: Step) -> None:
+        """What a program wrote into new content that lies elsewhere than where it was staged, after that was taken back."""
+        apart = self.journal.pieces(step)
+        self._give_back_strays(apart)
+        place = apart.new if apart else dropped(self.journal.area, step.seq)
+        if step.unit.verb in (Verb.PLACE, Verb.SWAP) and is_directory(place):
+            manifests = [self.journal.manifest(s.image).subtree(s.path) for s in step.unit.sources]
+            for name in _in_none(place, manifests):
+                self._give_back(join(step.unit.path, name), f"{place}/{name}")
+
     # -- what was taken out ----------------------------------------------------------------------------------
+
+    def _bring_all(self, steps: list[Step], descriptor: int) -> None:
+        """Have what was taken out where it belongs.
+
+        What stays elsewhere all the same is removed with the rest of the area, and until then must not be asked again: a mark says
+        so, when all is on disk.
+        """
+        marks = [brought(self.journal.area, step.seq) for step in steps if self._bring(step)]
+        if marks:
+            lives = [self.site.layout.live(step.unit.path) for step in steps]
+            self.site.sync(descriptor, [self.journal.area, *filter(os.path.lexists, lives)], ())
+            for mark in marks:
+                self.site.fs.write_file(mark, b"", 0o600)
+            self.site.fs.flush(self.journal.area)
+
+    def _bring(self, step: Step) -> bool:
+        """Whether a mark is due."""
+        area, fs = self.journal.area, self.site.fs
+        there, apart = staged(area, step.seq), self.journal.pieces(step)
+        self._give_back_strays(apart)
+        before = apart.old if apart else saved(area, step.seq)
+        if step.unit.verb not in (Verb.SWAP, Verb.RETIRE) or not os.path.lexists(before):
+            return apart is not None
+        if os.path.lexists(brought(area, step.seq)):
+            return False
+        fs.remove_tree(there)
+        return rename_or_relink(fs, fs.take, before, there, f"{there}-again") or apart is not None
 
     def _look_through(self, step: Step) -> None:
         if step.unit.verb not in (Verb.SWAP, Verb.RETIRE):
             return
-        there, before = staged(self.journal.area, step.seq), saved(self.journal.area, step.seq)
-        if os.path.lexists(before):
-            self.site.fs.remove_tree(there)
-            self.site.fs.take(before, there)
+        there = staged(self.journal.area, step.seq)
         found = look(there)
         if found is None or found.kind == LINK:
             return
@@ -114,12 +172,15 @@ class Finisher:
             )
             self.notes.append(Note("armed", path, text))
 
+    def _give_back_strays(self, apart: Pieces | None) -> None:
+        for path, taken in apart.strays() if apart else ():
+            self._give_back(path, taken)
+
     def _give_back(self, path: str, taken: str) -> None:
         """A stray returns to its name; where that is taken by now it goes to lost+found."""
-        live = self.site.layout.live(path)
         try:
             make_directories(self.site.layout.live(parent_of(path)), 0o755, self.site.fs.mkdir)
-            self.site.fs.place(taken, live)
+            self._move(self.site.fs.place, taken, self.site.layout.live(path))
             self.notes.append(Note("stray", path, "was written while the commit was under way; it is where it was"))
         except OSError:
             self.notes.append(
@@ -131,13 +192,17 @@ class Finisher:
         lost = f"{self.site.layout.lost}/{self.number}/{path}"
         try:
             make_directories(os.path.dirname(lost), 0o700, self.site.fs.mkdir)
-            self.site.fs.take(taken, lost)
+            self._move(self.site.fs.take, taken, lost)
         except OSError as error:
             if error.errno not in IN_THE_WAY:
                 raise
             below = taken.removeprefix(self.journal.area)
             return f"it cannot be moved and lies in {self.site.layout.undo_of(self.number)}{below}"
         return f"its name is taken, it lies in {lost}"
+
+    def _move(self, rename: Rename, taken: str, target: str) -> None:
+        if rename_or_relink(self.site.fs, rename, taken, target, f"{self.journal.area}/stray"):
+            remove(self.site.fs, taken)
 
     # -- the undo area ---------------------------------------------------------------------------------------
 
@@ -147,7 +212,7 @@ class Finisher:
         kept = {f"u{step.seq}" for step in steps if step.unit.verb in (Verb.SWAP, Verb.RETIRE)}
         if not os.path.isdir(area):
             return False
-        for name in os.listdir(area):
+        for name in sorted(os.listdir(area)):
             if name not in kept or not _KEPT.match(name):
                 remove(self.site.fs, f"{area}/{name}")  # what cannot be removed goes with the undo area
         if not os.listdir(area):
@@ -159,15 +224,17 @@ class Finisher:
         return True
 
     def _become(self, area: str, undo: str) -> None:
-        """One rename; in an overlay's lower layer of a tree made again, which is swept as a dead session's until then."""
+        """One rename; in an overlay's lower layer of a tree made again, which belongs to the area until then."""
+        fs = self.site.fs
         try:
-            self.site.fs.take(area, undo)
+            fs.take(area, undo)
         except OSError as error:
             if not is_unmovable(error):
                 raise
-            relink(self.site.fs, area, f"{area}-again")
-            self.site.fs.take(f"{area}-again", undo)
-            self.site.fs.remove_tree(area)
+            again = f"{area}/{AGAIN}"
+            relink(fs, area, again, lambda path: path != AGAIN)
+            fs.take(again, undo)
+            fs.remove_tree(area)
 
     def _size(self, steps: list[Step]) -> tuple[int, int]:
         """Bytes and inodes in the undo area, by the manifests of what was taken out."""

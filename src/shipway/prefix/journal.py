@@ -3,21 +3,22 @@
 Commit, abort and recovery are this one loop.  For each unit it finds which role what lies on either side plays, asks
 the table in `model.recovery` what to do, and does it.  A side is recognised by its identity (device, inode, birth time,
 kind); where that fails, because the prefix was copied or restored meanwhile, by its content against both manifests.
-What fits neither is left alone and named: nothing is guessed (I3, I10).
+What fits neither is left alone and named: nothing is guessed (I3, I10).  A directory that the kernel does not let be renamed is
+turned from old to new, or back, piece by piece (`pieces`).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 
 from shipway.errors import StuckError
-from shipway.fs.found import DIRECTORY, FILE, Identity, identity, list_directory, look
+from shipway.fs.found import DIRECTORY, FILE, Identity, identity, look
 from shipway.fs.hashing import hash_file
-from shipway.fs.relink import is_directory, is_unmovable, relink
+from shipway.fs.relink import is_directory, is_unmovable, rename_or_relink
 from shipway.fs.system import FileSystem
-from shipway.model.derived import is_derived
-from shipway.model.entry import DEEPEST, Manifest, parent_of
+from shipway.model.entry import Manifest, parent_of
 from shipway.model.recovery import (
     Action,
     Role,
@@ -27,7 +28,8 @@ from shipway.model.recovery import (
     forward_derived,
 )
 from shipway.model.unit import Source, Verb
-from shipway.prefix.layout import Layout, dropped, saved, staged
+from shipway.prefix.layout import Layout, brought, dropped, pieces, saved, staged
+from shipway.prefix.pieces import Pieces, Wanted, only_derived
 from shipway.prefix.records import Step
 from shipway.store.compare import compare, strays
 
@@ -46,7 +48,11 @@ class Journal:
         self.mode = mode
         self.manifest = manifest
         self.left: list[str] = []
-        """Directories that could not be removed because something new lies in them."""
+        """Paths that could not be removed because something new lies there."""
+        self._in_pieces: set[int] = set()
+        """Units that an earlier recovery, or this one, carries out piece by piece."""
+        self._brought: set[int] = set()
+        """Units that are carried out, whose content that was taken out lies where it belongs."""
 
     def carry_out(self, steps: list[Step]) -> None:
         """`roll_forward` for the process that has just staged: it knows what lies in its own area, so it looks less."""
@@ -76,11 +82,13 @@ class Journal:
 
     def roll_forward(self, steps: list[Step]) -> None:
         """Finish every unit, in order.  Raises OSError where one proves impossible, StuckError where one is unclear."""
+        self._find_pieces(steps)
         for step in steps:
             self._forward(step)
 
     def roll_back(self, steps: list[Step]) -> None:
         """Take every unit back, in reverse.  Tries all; raises StuckError that lists what could not be taken back."""
+        self._find_pieces(steps)
         failures = []
         for step in reversed(steps):
             try:
@@ -90,29 +98,43 @@ class Journal:
         if failures:
             raise StuckError("these paths could be neither finished nor taken back", details=failures)
 
-    def unclear(self, steps: list[Step]) -> list[str]:
-        """The paths on which finishing would have to guess."""
-        return [s.unit.path for s in steps if self._decide(s, going=True) is Action.UNCLEAR]
+    def pieces(self, step: Step) -> Pieces | None:
+        """How a unit is carried out that cannot be a rename here; None for all others."""
+        return self._pieces(step) if step.seq in self._in_pieces else None
+
+    def _find_pieces(self, steps: list[Step]) -> None:
+        found = {f"{self.area}/{name}" for name in os.listdir(self.area)} if os.path.isdir(self.area) else set()
+        self._brought = {step.seq for step in steps if brought(self.area, step.seq) in found}
+        self._in_pieces = {step.seq for step in steps if pieces(self.area, step.seq) in found} - self._brought
+
+    def _pieces(self, step: Step) -> Pieces:
+        return Pieces(self.fs, pieces(self.area, step.seq), self.layout.live(step.unit.path), step.unit.path)
 
     def _forward(self, step: Step) -> None:
+        if step.seq in self._brought:
+            return None
+        if step.seq in self._in_pieces:
+            return self._turn(step, going=True)
         action = self._decide(step, going=True)
         if action is Action.UNCLEAR:
             raise StuckError(f"{step.unit.path} is neither the old nor the new content")
         try:
-            self._perform(action, step)
+            self._carry_out(partial(self._rename, action, step), step, going=True)
         except FileExistsError:
             if not self._may_displace(step):
                 raise
-            self._displace(step)
+            self._carry_out(partial(self._displace, step), step, going=True)
         except FileNotFoundError:
             if not step.unit.derived:
                 raise
 
     def _backward(self, step: Step) -> None:
+        if step.seq in self._in_pieces:
+            return self._turn(step, going=False)
         action = self._decide(step, going=False)
         if action is Action.UNCLEAR:
             raise StuckError("is neither the old nor the new content")
-        self._perform(action, step)
+        return self._carry_out(partial(self._rename, action, step), step, going=False)
 
     def _decide(self, step: Step, *, going: bool) -> Action:
         there, here = self._roles(step)
@@ -123,7 +145,18 @@ class Journal:
             return Action.UNCLEAR
         return action
 
-    def _perform(self, action: Action, step: Step) -> None:
+    def _carry_out(self, rename: Callable[[], None], step: Step, *, going: bool) -> None:
+        """By renames, or piece by piece where it is a directory that stays where it is."""
+        try:
+            rename()
+        except OSError as error:
+            sides = staged(self.area, step.seq), self.layout.live(step.unit.path)
+            if not is_unmovable(error) or not any(map(is_directory, sides)):
+                raise
+            self._take_apart(step)
+            self._turn(step, going=going)
+
+    def _rename(self, action: Action, step: Step) -> None:
         there, live = staged(self.area, step.seq), self.layout.live(step.unit.path)
         if action is Action.PLACE:
             self._place(there, live)
@@ -143,14 +176,8 @@ class Journal:
             self._restore(step, live)
 
     def _place(self, there: str, live: str) -> None:
-        """In an overlay's lower layer a directory stays where it is, and is placed made again: new on both sides is done."""
-        try:
-            self.fs.place(there, live)
-        except OSError as error:
-            if not is_unmovable(error):
-                raise
-            relink(self.fs, there, f"{there}-again")
-            self.fs.place(f"{there}-again", live)
+        """In an overlay's lower layer a directory stays where it is, and is placed made again: the same on both sides is done."""
+        rename_or_relink(self.fs, self.fs.place, there, live, f"{there}-again")
 
     def _exchange(self, step: Step, there: str, live: str) -> None:
         if self.mode != FALLBACK:
@@ -168,7 +195,50 @@ class Journal:
             return self.fs.take(live, there)
         if is_directory(live) or (is_directory(kept) and look(live) is not None):
             self.fs.take(live, there if look(there) is None else dropped(self.area, step.seq))
-        return self.fs.place(kept, live) if look(live) is None else self.fs.replace(kept, live)
+        return self._place(kept, live) if look(live) is None else self.fs.replace(kept, live)
+
+    # -- in pieces -------------------------------------------------------------------------------------------
+
+    def _take_apart(self, step: Step) -> None:
+        """Have both contents of a unit side by side, whichever of them is live."""
+        there, live, kept = staged(self.area, step.seq), self.layout.live(step.unit.path), saved(self.area, step.seq)
+        sides = list(zip(self._roles(step), (there, live), strict=True))
+        new = next((path for role, path in sides if role is Role.NEW), "")
+        old = next((path for role, path in sides if role in (Role.OLD, Role.OTHER)), "")
+        if os.path.lexists(kept):
+            old = kept
+        sources, other = (step.unit.sources, old) if new == live else (step.unit.replaces, new)
+        found = self._pieces(step)
+        if step.seq in self._brought:
+            self.fs.remove_tree(found.there)
+            self.fs.unlink(brought(self.area, step.seq))
+            self._brought.discard(step.seq)
+        found.begin(new, old, self._wanted(live, sources, other))
+        self._in_pieces.add(step.seq)
+
+    def _wanted(self, live: str, sources: tuple[Source, ...], other: str) -> Wanted:
+        """Of what is live all but strays; these too where the other content has a file in place of their directory."""
+        found = [set(strays(live, manifest, "")) for manifest in self._manifests(sources)]
+        spared = set.intersection(*found) if found else set()
+
+        def wanted(path: str) -> bool:
+            above = [other, *(f"{other}/{path[:at]}" for at, letter in enumerate(path) if letter == "/")]
+            return path not in spared or any(os.path.lexists(p) and not is_directory(p) for p in above if other)
+
+        return wanted
+
+    def _turn(self, step: Step, *, going: bool) -> None:
+        """Bring a unit in pieces to its end, forward or backward; again and again if need be."""
+        verb, found = step.unit.verb, self._pieces(step)
+        new = found.new if os.path.lexists(found.new) else ""
+        old = found.old if os.path.lexists(found.old) or verb is Verb.PLACE else staged(self.area, step.seq)
+        goal, other = (new, old) if going else (old, new)
+        if verb is (Verb.RETIRE if going else Verb.PLACE):
+            goal = ""
+        elif not os.path.lexists(goal):
+            raise StuckError("what is to lie there is gone")
+        found.turn(goal, other)
+        self.left += found.left
 
     def _rmdir(self, path: str, live: str) -> None:
         try:
@@ -197,7 +267,7 @@ class Journal:
         if step.unit.verb is not Verb.PLACE:
             return False
         if step.unit.kind == DIRECTORY:
-            return self.mode != FALLBACK and _only_derived(live)
+            return self.mode != FALLBACK and only_derived(live)
         return step.unit.derived
 
     # -- roles -----------------------------------------------------------------------------------------------
@@ -254,13 +324,6 @@ def content_of(path: str, kind: str) -> str:
         return hash_file(path)
     found = look(path)
     return f"-> {found.target}" if found else ""
-
-
-def _only_derived(path: str, deepest: int = DEEPEST) -> bool:
-    return deepest > 0 and all(
-        _only_derived(f"{path}/{f.name}", deepest - 1) if f.kind == DIRECTORY else is_derived(f"{path}/{f.name}")
-        for f in list_directory(path)
-    )
 
 
 def parents(steps: list[Step]) -> list[str]:

@@ -125,3 +125,13 @@ def saved(area: str, seq: int) -> str:
 def dropped(area: str, seq: int) -> str:
     """Where new content goes that was live and is staged still."""
     return f"{area}/d{seq}"
+
+
+def pieces(area: str, seq: int) -> str:
+    """Where both contents of a unit lie that is carried out piece by piece (`prefix.pieces`)."""
+    return f"{area}/p{seq}"
+
+
+def brought(area: str, seq: int) -> str:
+    """A mark: what a unit took out lies where it belongs.  Its name is the last in order, so it is removed last."""
+    return f"{area}/z{seq}"

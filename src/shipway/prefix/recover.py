@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from shipway.errors import StuckError
 from shipway.fs.lock import forget
+from shipway.model.planning import Note
 from shipway.prefix.finish import Finisher
 from shipway.prefix.journal import Journal
 from shipway.prefix.library import Library
@@ -66,20 +67,26 @@ def _recover(site: Site, row: Row) -> str:
         return _take_back(site, row, journal, steps)
     if row.state is not State.APPLIED:
         site.database.set_state(row.ref, State.APPLIED)
-    notes = Finisher(site, row.ref, row.id, row.token, journal).finish(steps)
-    for note in notes:
-        site.tell("note", f"{note.path}: {note.text}")
+    _say(site, Finisher(site, row.ref, row.id, row.token, journal).finish(steps))
     return f"transaction {row.id} ({row.reason}) was interrupted; it is finished now"
 
 
 def _take_back(site: Site, row: Row, journal: Journal, steps: list[Step]) -> str:
     try:
-        journal.roll_back(steps)
+        take_back(Finisher(site, row.ref, row.id, row.token, journal), steps)
     except StuckError as error:
-        site.database.set_state(row.ref, State.STUCK, "\n".join(error.details))
         raise _stuck(row._replace(message="\n".join(error.details))) from error
-    site.database.set_state(row.ref, State.UNDONE)
     return f"transaction {row.id} ({row.reason}) was interrupted and could not be finished; it is taken back"
+
+
+def take_back(finisher: Finisher, steps: list[Step]) -> None:
+    """Take back a transaction that is `undoing`, and say what was found; StuckError if that cannot be."""
+    _say(finisher.site, finisher.take_back(steps))
+
+
+def _say(site: Site, notes: list[Note]) -> None:
+    for note in notes:
+        site.tell("note", f"{note.path}: {note.text}")
 
 
 def _not_overtaken(site: Site, row: Row, steps: list[Step]) -> list[Step]:
