@@ -197,27 +197,22 @@ class World:
     def _filled(self, word: str) -> str:
         return str(self.stages / word[7:-1]) if word.startswith("{stage:") else word
 
-    def judge(self, root: Path | None = None, *, taken_back: bool = False) -> list[str]:
+    def judge(self, root: Path | None = None) -> list[str]:
         """What is wrong with the prefix after the deed was disturbed; whoever is asked heals it first."""
-        return judge(self, root or self.root, taken_back=taken_back)
+        return judge(self, root or self.root)
 
 
-def judge(world: World, root: Path, *, taken_back: bool = False) -> list[str]:
-    """Old or new in database and on disk, `verify` clean, the neighbour untouched, no staged tree lost, nothing orphaned.
-
-    `taken_back`: old is right, too, with a transaction in the history that says it was undone.
-    """
+def judge(world: World, root: Path) -> list[str]:
+    """Old or new in database and on disk, `verify` clean, the neighbour untouched, no staged tree lost, nothing orphaned."""
     by_process = next(_judged) % BY_COMMANDS != 0
-    problems = _by_process(world, root, taken_back) if by_process else _by_commands(world, root)
+    problems = _by_process(world, root) if by_process else _by_commands(world, root)
     return problems + _lost(world, root)
 
 
-def _by_process(world: World, root: Path, taken_back: bool) -> list[str]:
+def _by_process(world: World, root: Path) -> list[str]:
     said = dict(ask(world.scene, root))
     if "history" not in said:
         return [f"not healed: {problem}" for problem in said["problems"]]
-    if taken_back:
-        said["history"] = [past for past in said["history"] if past[1] != "undone"]
     now, old, new = snapshot(root), world.said_before, world.said_after
     problems = [*said["problems"], *(f"left in work/: {name}" for name in said["work"])]
     problems += [f"left in undo/ after gc: {name}" for name in said["undo"]]

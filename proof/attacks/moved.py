@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from proof.killing import Moment, impossible, kill, moments, spread
+from proof.mounts import CannotMountError, overlay
 from proof.report import Count
 from proof.scene import Scene, leave, run
 from proof.world import DEEDS, World
@@ -21,8 +22,10 @@ FULL = 6
 QUICK = 2
 MODES = ("exchange", "fallback")
 
-Way = Callable[[Path, Path], contextlib.AbstractContextManager[Path]]
+Way = Callable[[Scene, Path, Path], contextlib.AbstractContextManager[Path]]
 """From the directory that holds the prefix to the one that holds it then; the second path is a fresh room."""
+
+_turn = count()
 
 
 @dataclass
@@ -52,7 +55,7 @@ def missing(scene: Scene) -> dict[str, str]:
     reasons = dict.fromkeys(WAYS, "")
     for program in ("rsync", "tar"):
         reasons[WITH[program]] = "" if shutil.which(program) else f"{program} is not installed"
-    reasons[WITH["overlay"]] = _no_overlay(scene.room("overlay"))
+    reasons[WITH["overlay"]] = reasons[WITH["overlays"]] = _no_overlay(scene, scene.room("overlay"))
     return reasons
 
 
@@ -82,26 +85,26 @@ def _try(world: World, command: list[str], moment: Moment, name: str, tally: Tal
     tally.tries += 1
     elsewhere = world.room / "elsewhere"
     leave(elsewhere)
-    with WAYS[name](world.root.parent, elsewhere) as there:
-        problems = world.judge(there / world.root.name, taken_back=name == WITH["overlay"])
+    with WAYS[name](world.scene, world.root.parent, elsewhere) as there:
+        problems = world.judge(there / world.root.name)
     tally.broken += [f"{world.deed.name} killed at {moment}: {problem}" for problem in problems[:1]]
     leave(elsewhere)
 
 
 @contextlib.contextmanager
-def _copied(here: Path, room: Path) -> Iterator[Path]:
+def _copied(scene: Scene, here: Path, room: Path) -> Iterator[Path]:
     _must("cp", "-a", here, room)
     yield room
 
 
 @contextlib.contextmanager
-def _synchronised(here: Path, room: Path) -> Iterator[Path]:
+def _synchronised(scene: Scene, here: Path, room: Path) -> Iterator[Path]:
     _must("rsync", "-aH", f"{here}/", room)
     yield room
 
 
 @contextlib.contextmanager
-def _unpacked(here: Path, room: Path) -> Iterator[Path]:
+def _unpacked(scene: Scene, here: Path, room: Path) -> Iterator[Path]:
     room.mkdir()
     _must("tar", "-C", here, "-cf", room / "archive.tar", ".")
     _must("tar", "-C", room, "-xpf", room / "archive.tar")
@@ -109,13 +112,13 @@ def _unpacked(here: Path, room: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _renamed(here: Path, room: Path) -> Iterator[Path]:
+def _renamed(scene: Scene, here: Path, room: Path) -> Iterator[Path]:
     here.rename(room)
     yield room
 
 
 @contextlib.contextmanager
-def _restored(here: Path, room: Path) -> Iterator[Path]:
+def _restored(scene: Scene, here: Path, room: Path) -> Iterator[Path]:
     _must("cp", "-a", here, room)
     leave(here)
     _must("cp", "-a", room, here)
@@ -123,16 +126,23 @@ def _restored(here: Path, room: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _layered(here: Path, room: Path) -> Iterator[Path]:
+def _layered(scene: Scene, here: Path, room: Path) -> Iterator[Path]:
     """The prefix in a lower layer: its hard links part, and its directories cannot be renamed."""
-    for name in ("upper", "work", "merged"):
-        (room / name).mkdir(parents=True)
-    layers = f"lowerdir={here},upperdir={room / 'upper'},workdir={room / 'work'}"
-    _must("mount", "-t", "overlay", "overlay", "-o", layers, room / "merged")
-    try:
+    with overlay(here, room / "upper", room / "merged"):
         yield room / "merged"
-    finally:
-        _must("umount", room / "merged")
+
+
+@contextlib.contextmanager
+def _layered_again(scene: Scene, here: Path, room: Path) -> Iterator[Path]:
+    """Recovery in such a layer is killed somewhere; what it left is a lower layer then, too."""
+    recover = [scene.shipway, "-p", str(room / "merged" / "prefix"), "recover"]
+    with overlay(here, room / "measured", room / "merged"):
+        found = moments(recover, [room / "merged"])
+    with overlay(here, room / "first", room / "merged"):
+        if found:
+            kill(recover, scene.chance(f"recovery in a layer {next(_turn)}").choice(found))
+    with overlay(room / "first", room / "upper", room / "merged", here):
+        yield room / "merged"
 
 
 def _must(*command: str | Path) -> None:
@@ -141,20 +151,22 @@ def _must(*command: str | Path) -> None:
         raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr}")
 
 
-def _no_overlay(room: Path) -> str:
-    if os.geteuid() != 0:
-        return "mounting an overlay needs root"
-    (room / "here").mkdir()
+def _no_overlay(scene: Scene, room: Path) -> str:
     try:
-        with _layered(room / "here", room / "layers"):
+        with _layered(scene, room / "here", room / "layers"):
             return ""
-    except RuntimeError as error:
-        return f"no overlay can be mounted: {str(error).rpartition(': ')[2].strip()}"
+    except CannotMountError as error:
+        return f"no overlay can be mounted: {error}"
     finally:
         leave(room)
 
 
-WITH = {"rsync": "rsync -aH", "tar": "tar, untar", "overlay": "a lower layer of an overlay"}
+WITH = {
+    "rsync": "rsync -aH",
+    "tar": "tar, untar",
+    "overlay": "a lower layer of an overlay",
+    "overlays": "the same, recovery killed there",
+}
 WAYS: dict[str, Way] = {
     "cp -a": _copied,
     WITH["rsync"]: _synchronised,
@@ -162,4 +174,5 @@ WAYS: dict[str, Way] = {
     "moved to another path": _renamed,
     "restored in place from a copy": _restored,
     WITH["overlay"]: _layered,
+    WITH["overlays"]: _layered_again,
 }
