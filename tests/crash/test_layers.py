@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from shipway.fs.found import identity
 from tests.harness import (
     DIED,
@@ -174,6 +176,54 @@ def test_what_fails_between_two_pieces_is_taken_back_or_finished(tmp_path: Path)
         if layer.count < k:
             break
     assert all(state in found for state in allowed)
+
+
+@pytest.mark.parametrize(("deed", "text"), [("upgrade", "theirs"), ("remove", "old")])
+def test_what_lies_where_something_was_removed_stops_no_recovery(deed: str, text: str, tmp_path: Path) -> None:
+    """Somebody's file keeps its directory, or has a name that only the old version had; recovery is killed once more."""
+    start, tree = arrange_swap(tmp_path / "start", tmp_path / "trees")
+    assert in_child(partial(begin, copied(start, tmp_path / "root"), deed, tree)) == DIED
+    lower = copied(tmp_path / "root", tmp_path / "lower")
+    (lower / "share/pkg/mine").write_text("mine")
+    half, seq = next(filter(None, (half_turned(copied(lower, tmp_path / f"h{k}"), k) for k in itertools.count(1))))
+    put_there(half, start, text)
+    for k in itertools.count(1):
+        there = copied(half, tmp_path / f"p{k}")
+        code = in_child(partial(recover, there, Layered(there, k)))
+        if list(there.glob(f"var/lib/shipway/*/*/[pz]{seq}")):
+            put_there(there, start, text)
+        with open_prefix(there, Layered(there)) as prefix:
+            assert [past.row.state.value for past in prefix.history()] == ["done", "done"], k
+        assert (there / "share/pkg/mine").read_text() == "mine"
+        assert [path.name for path in there.glob("var/lib/shipway/work/*")] == []
+        if code == FINISHED:
+            break
+    assert k > 20
+
+
+def put_there(root: Path, start: Path, text: str) -> None:
+    """A file with this content where the old version had one."""
+    gone = root / "share/pkg/gone"
+    gone.parent.mkdir(parents=True, exist_ok=True)
+    gone.unlink(missing_ok=True)
+    shutil.copy2(start / "share/pkg/gone", gone)
+    if text != "old":
+        gone.write_text(text)
+
+
+def begin(root: Path, deed: str, tree: Path) -> None:
+    with open_prefix(root, Late(2)) as prefix:
+        if deed == "remove":
+            prefix.remove(["pkg"])
+        else:
+            prefix.merge(package(tree, "2"))
+
+
+def half_turned(there: Path, k: int) -> tuple[Path, str] | None:
+    """It, and the number of the unit of share/pkg, if a recovery that dies at its k-th change leaves that in pieces."""
+    in_child(partial(recover, there, Layered(there, k)))
+    found = [path for path in there.glob("var/lib/shipway/work/*/p[0-9]") if list(path.glob("old/**/gone"))]
+    return (there, found[0].name[1:]) if found and list(found[0].glob("w*")) else None
 
 
 def recover(root: Path, layer: Layered) -> None:

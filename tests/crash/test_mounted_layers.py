@@ -268,7 +268,7 @@ def test_what_was_being_taken_back_is(deed: str, mode: str, room: Path) -> None:
                 check_whole(root, [scene.old, scene.new])
                 assert not os.listdir(root / STATE / "lost+found")
                 found.append(versions(root) == scene.old[0])
-    assert sum(found) > 10
+    assert sum(found) > 5
 
 
 def test_what_somebody_writes_between_two_pieces_is_kept(room: Path) -> None:

@@ -8,7 +8,6 @@ back under their names, or into `lost+found/`, and are told.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
@@ -32,7 +31,6 @@ from shipway.store.compare import changed, strays
 
 SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
 AGAIN = "again"
-_KEPT = re.compile(r"u\d+\Z")
 
 
 class Finisher:
@@ -63,6 +61,8 @@ class Finisher:
         finally:
             os.close(descriptor)
         site.database.finish(self.ref, "kept" if kept else "none", size if kept else (0, 0), self.changed)
+        for mark in self._marks() if kept else ():
+            remove(site.fs, mark)
         self.notes += [Note("left", path, "not removed, something new lies there") for path in self.journal.left]
         return self.notes
 
@@ -101,16 +101,21 @@ class Finisher:
     def _bring_all(self, steps: list[Step], descriptor: int) -> None:
         """Have what was taken out where it belongs.
 
-        What stays elsewhere all the same is removed with the rest of the area, and until then must not be asked again: a mark says
-        so, when all is on disk.
+        What stays elsewhere all the same is removed with the rest of the area, and what lies at the path may not be what it was
+        by then.  So a mark says, when all is on disk, that nobody has to ask any more; it goes when the transaction is `done`.
         """
-        marks = [brought(self.journal.area, step.seq) for step in steps if self._bring(step)]
-        if marks:
+        journal, fs = self.journal, self.site.fs
+        found = [step.seq for step in steps if self._bring(step)]
+        if found:
             lives = [self.site.layout.live(step.unit.path) for step in steps]
-            self.site.sync(descriptor, [self.journal.area, *filter(os.path.lexists, lives)], ())
-            for mark in marks:
-                self.site.fs.write_file(mark, b"", 0o600)
-            self.site.fs.flush(self.journal.area)
+            self.site.sync(descriptor, [journal.area, *filter(os.path.lexists, lives)], ())
+            for seq in found:
+                fs.write_file(brought(journal.area, seq), b"", 0o600)
+            fs.flush(journal.area)
+            journal.brought.update(found)
+
+    def _marks(self) -> list[str]:
+        return [brought(self.journal.area, seq) for seq in sorted(self.journal.brought)]
 
     def _bring(self, step: Step) -> bool:
         """Whether a mark is due."""
@@ -123,7 +128,11 @@ class Finisher:
         if os.path.lexists(brought(area, step.seq)):
             return False
         fs.remove_tree(there)
-        return rename_or_relink(fs, fs.take, before, there, f"{there}-again") or apart is not None
+        if apart is None:
+            return rename_or_relink(fs, fs.take, before, there, f"{there}-again")
+        relink(fs, before, f"{there}-again")
+        fs.take(f"{there}-again", there)
+        return True
 
     def _look_through(self, step: Step) -> None:
         if step.unit.verb not in (Verb.SWAP, Verb.RETIRE):
@@ -209,13 +218,16 @@ class Finisher:
     def _put_away(self, steps: list[Step]) -> bool:
         """Turn the session's area into the undo area; False if a commit took nothing out."""
         area, undo = self.journal.area, self.site.layout.undo_of(self.number)
-        kept = {f"u{step.seq}" for step in steps if step.unit.verb in (Verb.SWAP, Verb.RETIRE)}
+        kept = {staged(area, step.seq) for step in steps if step.unit.verb in (Verb.SWAP, Verb.RETIRE)}
+        marks = self._marks()
         if not os.path.isdir(area):
             return False
-        for name in sorted(os.listdir(area)):
-            if name not in kept or not _KEPT.match(name):
-                remove(self.site.fs, f"{area}/{name}")  # what cannot be removed goes with the undo area
-        if not os.listdir(area):
+        for path in sorted(f"{area}/{name}" for name in os.listdir(area)):
+            if path not in kept and path not in marks:
+                remove(self.site.fs, path)  # what cannot be removed goes with the undo area
+        if len(os.listdir(area)) == len(marks):
+            for mark in marks:
+                self.site.fs.unlink(mark)
             self.site.fs.rmdir(area)
             return False
         if area != undo:

@@ -51,8 +51,8 @@ class Journal:
         """Paths that could not be removed because something new lies there."""
         self._in_pieces: set[int] = set()
         """Units that an earlier recovery, or this one, carries out piece by piece."""
-        self._brought: set[int] = set()
-        """Units that are carried out, whose content that was taken out lies where it belongs."""
+        self.brought: set[int] = set()
+        """Units with a mark: they are carried out, and what they took out lies where it belongs."""
 
     def carry_out(self, steps: list[Step]) -> None:
         """`roll_forward` for the process that has just staged: it knows what lies in its own area, so it looks less."""
@@ -104,14 +104,14 @@ class Journal:
 
     def _find_pieces(self, steps: list[Step]) -> None:
         found = {f"{self.area}/{name}" for name in os.listdir(self.area)} if os.path.isdir(self.area) else set()
-        self._brought = {step.seq for step in steps if brought(self.area, step.seq) in found}
-        self._in_pieces = {step.seq for step in steps if pieces(self.area, step.seq) in found} - self._brought
+        self.brought = {step.seq for step in steps if brought(self.area, step.seq) in found}
+        self._in_pieces = {step.seq for step in steps if pieces(self.area, step.seq) in found} - self.brought
 
     def _pieces(self, step: Step) -> Pieces:
         return Pieces(self.fs, pieces(self.area, step.seq), self.layout.live(step.unit.path), step.unit.path)
 
     def _forward(self, step: Step) -> None:
-        if step.seq in self._brought:
+        if step.seq in self.brought:
             return None
         if step.seq in self._in_pieces:
             return self._turn(step, going=True)
@@ -209,10 +209,10 @@ class Journal:
             old = kept
         sources, other = (step.unit.sources, old) if new == live else (step.unit.replaces, new)
         found = self._pieces(step)
-        if step.seq in self._brought:
+        if step.seq in self.brought:
             self.fs.remove_tree(found.there)
             self.fs.unlink(brought(self.area, step.seq))
-            self._brought.discard(step.seq)
+            self.brought.discard(step.seq)
         found.begin(new, old, self._wanted(live, sources, other))
         self._in_pieces.add(step.seq)
 
@@ -231,7 +231,7 @@ class Journal:
         """Bring a unit in pieces to its end, forward or backward; again and again if need be."""
         verb, found = step.unit.verb, self._pieces(step)
         new = found.new if os.path.lexists(found.new) else ""
-        old = found.old if os.path.lexists(found.old) or verb is Verb.PLACE else staged(self.area, step.seq)
+        old = found.old if os.path.lexists(found.old) else ""
         goal, other = (new, old) if going else (old, new)
         if verb is (Verb.RETIRE if going else Verb.PLACE):
             goal = ""

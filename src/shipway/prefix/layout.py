@@ -133,5 +133,5 @@ def pieces(area: str, seq: int) -> str:
 
 
 def brought(area: str, seq: int) -> str:
-    """A mark: what a unit took out lies where it belongs.  Its name is the last in order, so it is removed last."""
+    """A mark: a unit is carried out, and what it took out lies where it belongs."""
     return f"{area}/z{seq}"
