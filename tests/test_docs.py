@@ -19,7 +19,7 @@ from shipway.api import Prefix
 from shipway.build.recipe import SYSTEMS, Patch, Recipe, Source
 from shipway.cli.group import COMMANDS, group
 from shipway.cli.options import GlobalOption
-from shipway.errors import CONFLICT, FAILED, INTERRUPTED, LOCKED, USAGE
+from shipway.errors import CONFLICT, FAILED, INTERRUPTED, LOCKED, UNBUILT, USAGE
 from shipway.model.config import KEYS
 from shipway.prefix import schema
 from shipway.prefix.records import State
@@ -151,7 +151,7 @@ def test_the_options_of_every_command_are_described() -> None:
 
 def test_every_exit_code_is_described() -> None:
     described = {int(cells[0]) for cells in rows(reference()["Exit codes"]) if cells[0].isdigit()}
-    assert described == {0, FAILED, USAGE, CONFLICT, LOCKED, INTERRUPTED}
+    assert described == {0, FAILED, USAGE, CONFLICT, LOCKED, UNBUILT, INTERRUPTED}
 
 
 # -- the rest of the reference -------------------------------------------------------------------------------------

@@ -122,14 +122,14 @@ class Prefix:
         self._refuse_reader()
         return Transaction(self, reason, Intent({}, policy, follow=follow))
 
-    def merge(self, wanted: Staged, policy: Policy = Policy.FAIL) -> tuple[Image, Outcome]:
+    def merge(self, wanted: Staged, policy: Policy = Policy.FAIL, *, reason: str = "") -> tuple[Image, Outcome]:
         """Seal a tree and commit it; if the commit fails a tree that was taken is given back."""
         self._refuse_reader()
         image = self.seal_staged(wanted, policy)
         try:
             return image, self.run(
                 Intent(targets_of(self.site, image), policy, exclusive=wanted.exclusive),
-                f"merge {wanted.name} {wanted.version}",
+                reason or f"merge {wanted.name} {wanted.version}",
             )
         except BaseException:
             self._give_back(wanted, image)

@@ -12,6 +12,7 @@ FAILED = 1
 USAGE = 2
 CONFLICT = 3
 LOCKED = 4
+UNBUILT = 5
 INTERRUPTED = 130
 
 
@@ -46,6 +47,12 @@ class LockedError(ShipwayError):
     """A lock was not obtained within the time the caller gave."""
 
     exit_code = LOCKED
+
+
+class BuildError(ShipwayError):
+    """Some packages could not be built."""
+
+    exit_code = UNBUILT
 
 
 class StuckError(ShipwayError):

@@ -33,6 +33,7 @@ def prepare(found: Found, files: Sequence[Fetched], directory: str) -> str:
     work = _Preparation(fs, found, os.path.abspath(directory))
     for file in files:
         work.add(file)
+    make_directories(work.source, 0o755, fs.mkdir)
     for patch in found.recipe.patches:
         apply(patch, found.directory, work.source)
     return work.source

@@ -144,7 +144,7 @@ class OneWheel:
     def __init__(self, prefix: Prefix, path: str, python: str | None, exclusive: bool) -> None:
         from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-        from shipway.python.target import checked, of_interpreter, of_prefix
+        from shipway.python.target import target_in
         from shipway.python.wheel import Wheel
 
         try:
@@ -156,9 +156,7 @@ class OneWheel:
         self.compiled = python != ""
         self.made = Wheel(path, str(name), str(version), requested=True)
         root = prefix.site.layout.root
-        exe = python or _python_of(root)
-        own = of_interpreter(exe)
-        self.target = checked(own if own.root == root else of_prefix(exe, root))
+        self.target = target_in(root, python or _python_of(root))
         self._image: Image | None = None
 
     def taken_over(self, *, dry_run: bool = False) -> list[Adopted]:

@@ -25,6 +25,10 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "pip": "Install, remove or sync Python projects; pip's own commands.",
     },
     "Build": {
+        "install": "Build packages and what they need, and put them in.",
+        "build": "Build packages and keep them, or write an image to a file.",
+        "check": "Build packages and run their tests.",
+        "shell": "Open a shell where a package is built.",
         "plan": "Say what would be built, and why.",
         "fetch": "Fetch sources, and check them.",
         "recipe": "Look at recipes, check, write and mend them.",
@@ -96,7 +100,7 @@ def _interrupted(call: Call) -> int:
 @click.group(
     cls=Shipway,
     context_settings={"auto_envvar_prefix": "SHIPWAY", "help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 failed or differences found, 2 usage, 3 conflict, 4 lock not obtained, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 failed or differences found, 2 usage, 3 conflict, 4 lock not obtained, 5 a build failed, 130 interrupted.",
 )
 @click.version_option(__version__, "-V", "--version", message="shipway %(version)s")
 @click.pass_context

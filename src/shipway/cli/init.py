@@ -34,6 +34,18 @@ prefix = {prefix}  # the live tree, relative to this file
 [system]
 # use = ["zlib"]  # packages that the host is to provide, or "auto" for all it has; none
 
+[build]
+# directory = "/scratch/builds"  # where packages are built; the temporary directory
+# check = "no"  # or "warn", "yes": whether tests run
+# keep_env = ["LOADEDMODULES"]  # variables that builds see beside their own
+# writable = ["/var/cache/ccache"]  # directories that builds may write to
+# contact = "helpdesk@example.org"  # whom to tell of a build that failed
+# cflags = "-O2"  # and cxxflags, fflags
+# cxxflags = "-O2"
+# fflags = "-O2"
+# cppflags = ""
+# ldflags = ""
+
 [pip]
 # resolver = "pip"  # or "uv": who resolves requirements
 

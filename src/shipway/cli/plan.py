@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection as Names
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
@@ -10,16 +9,12 @@ import click
 from shipway.cli.call import Call
 from shipway.cli.collection import collection, with_recipes
 from shipway.cli.options import as_command, pass_call
-from shipway.errors import UsageError
+from shipway.cli.wanted import asked_for, choice_of
 
 if TYPE_CHECKING:
-    from shipway.build.collection import Collection
-    from shipway.build.host import Host
     from shipway.build.recipe import Recipe
-    from shipway.schedule.graph import Choice, Graph
+    from shipway.schedule.graph import Graph
     from shipway.schedule.steps import Step
-
-AUTO = "auto"
 
 
 class Wanted(TypedDict):
@@ -47,39 +42,18 @@ class Wanted(TypedDict):
 def command(call: Call, names: tuple[str, ...], recipes: tuple[str, ...], **wanted: Unpack[Wanted]) -> None:
     """Say what `install` would build, why, and what the host provides.  Nothing is changed."""
     from shipway.build.host import here
+    from shipway.cli.building import flags_of
     from shipway.schedule.graph import graph_of
     from shipway.schedule.standing import standing_of
     from shipway.schedule.steps import steps_of
 
     known, host = collection(call, recipes), here()
-    asked = _asked(known, names, all_of_them=wanted["all_of_them"])
-    system = wanted["system"] or call.place.config.system
-    graph = graph_of(asked, _choice(call, known, host, system, check=wanted["check"]))
+    asked = asked_for(known, names, all_of_them=wanted["all_of_them"])
+    checked = None if wanted["check"] else frozenset[str]()
+    graph = graph_of(asked, choice_of(call, known, host, wanted["system"], checked))
     with call.look() as site:
-        steps = steps_of(graph, standing_of(site, graph, "", asked if wanted["rebuild"] else ()))
+        steps = steps_of(graph, standing_of(site, graph, flags_of(call), asked if wanted["rebuild"] else ()))
     _tell(call, steps, host.to_install(_from_host_instead(graph, steps)))
-
-
-def _asked(known: Collection, names: tuple[str, ...], *, all_of_them: bool) -> list[str]:
-    if bool(names) == all_of_them:
-        raise UsageError("name packages, or say --all")
-    if all_of_them:
-        return [f.recipe.name for f in known.all() if not f.recipe.experimental and f.recipe.build.system != "host"]
-    return [known.find(name).recipe.name for name in names]
-
-
-def _choice(call: Call, known: Collection, host: Host, system: Names[str], *, check: bool) -> Choice:
-    from shipway.schedule.graph import Choice
-
-    taken = {known.find(name).recipe.name for name in system if name != AUTO}
-
-    def provided(recipe: Recipe) -> str:
-        asked = AUTO in system or recipe.name in taken or recipe.build.system == "host"
-        return host.provides(recipe) if asked else ""
-
-    with call.look() as site:
-        installed = {package.name for package in site.database.installed().values()}
-    return Choice(known.find, provided, host.to_install, None if check else frozenset(), installed)
 
 
 def _from_host_instead(graph: Graph, steps: list[Step]) -> list[Recipe]:

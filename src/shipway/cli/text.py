@@ -27,6 +27,14 @@ def milliseconds(spent: float) -> str:
     return f"{max(spent, 1):.0f} ms" if spent < 1000 else f"{spent / 1000:.1f} s"
 
 
+def seconds(spent: float) -> str:
+    """0.4 s, 45 s, 2 min 5 s, 1 h 12 min."""
+    if spent < 60:
+        return f"{spent:.1f} s" if spent < 10 else f"{spent:.0f} s"
+    minutes, rest = divmod(round(spent), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def utc(seconds: float) -> str:
     """ISO 8601 in UTC, for machines."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

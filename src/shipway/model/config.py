@@ -24,6 +24,8 @@ POLICIES = ("fail", "backup", "overwrite")
 LINK_MODES = ("auto", "reflink", "hardlink", "copy")
 RESOLVERS = ("pip", "uv")
 """The values of `python.pip_arguments.RESOLVERS`."""
+CHECKS = ("no", "warn", "yes")
+"""The values of `schedule.order.Check`."""
 NO_PYTHON = "none"
 
 _UNITS = {
@@ -48,6 +50,8 @@ class Config(NamedTuple):
     interpreter, "none", or "" for the prefix's own.  `group` is a name or a number, "" for none; `umask` None for that
     of the process.  `recipes` and `distfiles` are directories, relative to the file.
     `system` names packages that the host is to provide, or holds "auto".  `resolver` is one of RESOLVERS.
+    `build_directory` is where packages are built, "" for the temporary directory; `check` is one of CHECKS; `keep_env` are patterns of
+    variables that builds see, `build_writable` directories that they may write to; `contact` is who hears of failures.  The flags are for all builds.
     """
 
     prefix: str = ""
@@ -64,6 +68,16 @@ class Config(NamedTuple):
     distfiles: tuple[str, ...] = ()
     system: tuple[str, ...] = ()
     resolver: str = "pip"
+    build_directory: str = ""
+    check: str = "no"
+    keep_env: tuple[str, ...] = ()
+    build_writable: tuple[str, ...] = ()
+    contact: str = ""
+    cflags: str = "-O2"
+    cxxflags: str = "-O2"
+    fflags: str = "-O2"
+    cppflags: str = ""
+    ldflags: str = ""
 
 
 def parse(text: str, file: str) -> Config:
@@ -105,6 +119,12 @@ def parse_size(text: str) -> int:
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("must be a text that is not empty")
+    return value
+
+
+def _any_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a text")
     return value
 
 
@@ -158,6 +178,16 @@ KEYS: Mapping[str, tuple[str, _Read]] = {
     "recipes": ("recipes", _texts),
     "distfiles": ("distfiles", _texts),
     "system.use": ("system", _texts),
+    "build.directory": ("build_directory", _text),
+    "build.check": ("check", _one_of(*CHECKS)),
+    "build.keep_env": ("keep_env", _texts),
+    "build.writable": ("build_writable", _texts),
+    "build.contact": ("contact", _text),
+    "build.cflags": ("cflags", _any_text),
+    "build.cxxflags": ("cxxflags", _any_text),
+    "build.fflags": ("fflags", _any_text),
+    "build.cppflags": ("cppflags", _any_text),
+    "build.ldflags": ("ldflags", _any_text),
     "undo.keep": ("keep", _number(0)),
     "undo.bytes": ("keep_bytes", _size),
     "merge.on_conflict": ("on_conflict", _one_of(*POLICIES)),

@@ -94,6 +94,15 @@ def of_directory(python: str, directory: str) -> Target:
     return Target(found.executable, root, {**paths, "headers": f"{root}/include"}, True, "", found.interpreter)
 
 
+def target_in(root: str, python: str) -> Target:
+    """Where an interpreter keeps packages of a prefix: its own place if the prefix is its own, else lib/pythonX.Y/site-packages.
+
+    Raises UsageError if that is outside of the prefix, ShipwayError if the interpreter cannot be asked.
+    """
+    own = of_interpreter(python)
+    return checked(own if own.root == root else of_prefix(python, root))
+
+
 def checked(target: Target) -> Target:
     """The target, if all of it lies inside its root.  Raises UsageError if packages would go elsewhere."""
     outside = [path for path in target.paths.values() if not inside(path, target.root)]

@@ -16,11 +16,12 @@ ALWAYS = ("build", "run", "order_only")
 
 
 class Node(NamedTuple):
-    """A package to be there: its recipe, the names it waits for, and those of them whose change rebuilds it."""
+    """A package to be there: its recipe, the names it waits for, those of them whose change rebuilds it, and those that it runs with."""
 
     found: Found
     needs: tuple[str, ...]
     counts: tuple[str, ...]
+    runs: tuple[str, ...] = ()
 
     @property
     def recipe(self) -> Recipe:
@@ -95,7 +96,8 @@ def _node(found: Found, choice: Choice) -> Node:
     if choice.checked is None or recipe.name in choice.checked:
         others += recipe.dependencies.check
     called = [choice.find(name).recipe.name for name in (*counts, *others)]
-    return Node(found, tuple(dict.fromkeys(called)), tuple(dict.fromkeys(called[: len(counts)])))
+    runs = [choice.find(name).recipe.name for name in recipe.dependencies.run]
+    return Node(found, tuple(dict.fromkeys(called)), tuple(dict.fromkeys(called[: len(counts)])), tuple(runs))
 
 
 def _without(nodes: Mapping[str, Node], provided: Names[str]) -> dict[str, Node]:
@@ -104,7 +106,9 @@ def _without(nodes: Mapping[str, Node], provided: Names[str]) -> dict[str, Node]
     def kept(names: Sequence[str]) -> tuple[str, ...]:
         return tuple(name for name in names if name not in provided)
 
-    return {name: Node(node.found, kept(node.needs), kept(node.counts)) for name, node in nodes.items()}
+    return {
+        name: Node(node.found, kept(node.needs), kept(node.counts), kept(node.runs)) for name, node in nodes.items()
+    }
 
 
 def _sorted(nodes: Mapping[str, Node]) -> dict[str, Node]:

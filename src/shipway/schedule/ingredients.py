@@ -18,7 +18,8 @@ class Ingredients(NamedTuple):
 
     `recipe` is of what the recipe says about building, without version and sources; `files` of the patches and scripts beside
     it; `flags` of what the configuration adds; `compiler` of what the compilers say of themselves.  `needs` are the images of
-    the packages that it was built with, by identity.
+    the packages that it was built with, by identity.  `runs` are the identities of those that it cannot run without; they are in
+    `needs` too, and make no other build.
     """
 
     version: str
@@ -28,6 +29,7 @@ class Ingredients(NamedTuple):
     flags: str
     compiler: str
     needs: Mapping[str, str]
+    runs: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -45,8 +47,10 @@ class Ingredients(NamedTuple):
             document = json.loads(text)
             if document.pop("format") != _FORMAT:
                 return None
-            found = cls(**document)
-            if not all(isinstance(text, str) for text in (*found[:6], *found.needs, *found.needs.values())):
+            found = cls(**{**document, "runs": tuple(document.get("runs", ()))})
+            if not all(
+                isinstance(text, str) for text in (*found[:6], *found.needs, *found.needs.values(), *found.runs)
+            ):
                 raise TypeError("a field of another type")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CorruptError(f"the note of what a package was built from cannot be read: {error}") from error

@@ -1,10 +1,11 @@
 """The scheduler: a pure state machine.  Events go in, actions come out; `run` carries them out.
 
-    ready() ─ Decide NAME ─ decided(NAME, build?) ─┬─ Build NAME ─ built(NAME) ─ Commit NAME ─ committed(NAME) ─┐
-                                                   └─ nothing to do ────────────────────────────────────────────┴─ the next are ready
+    ready() ─ Decide NAME ─ decided(NAME, build?) ─┬─ Build NAME ─┬─ built(NAME) ─ Commit NAME ─ committed(NAME) ─┐
+                                                   │              └─ settled(NAME): somebody else did it ─────────┤
+                                                   └─ nothing to do ──────────────────────────────────────────────┴─ the next are ready
 
 Whether a package is built is decided when all that it needs has settled, since only then is known what it would be built with.
-An exclusive package commits when nothing builds, and while it waits nothing new is begun: so it is not starved by a stream of
+An exclusive package (its recipe says so, or what was built shows it) commits when nothing builds, and while it waits nothing new is begun: so it is not starved by a stream of
 builds, and as builds wait for no commit but that of their needs, which is over when they begin, nobody waits for ever.
 """
 
@@ -63,6 +64,7 @@ class Scheduler:
         self.keep_going = keep_going
         self.states: dict[str, State] = dict.fromkeys(graph.nodes, State.WAITING)
         self.why_left_out: dict[str, str] = {}
+        self.exclusive: set[str] = {name for name, node in graph.nodes.items() if node.recipe.exclusive}
         self._stopped = False
         self._weight = {name: sum(1 for _ in graph.users_of(name)) for name in graph.nodes}
 
@@ -90,10 +92,17 @@ class Scheduler:
         if build and self._stopped:
             self._leave_out(name, "something else failed")
 
-    def built(self, name: str) -> None:
-        """A package was built and sealed."""
+    def built(self, name: str, *, exclusive: bool = False) -> None:
+        """A package was built; `exclusive`: what was built shows that it must not be committed while others build."""
         self._expect(name, State.BUILDING)
         self.states[name] = State.BUILT
+        if exclusive:
+            self.exclusive.add(name)
+
+    def settled(self, name: str) -> None:
+        """Somebody else has put into the prefix what was to be built."""
+        self._expect(name, State.BUILDING)
+        self.states[name] = State.SETTLED
 
     def committed(self, name: str) -> None:
         """A package is in the prefix."""
@@ -125,7 +134,11 @@ class Scheduler:
             yield Commit(name)
 
     def _is_exclusive(self, name: str) -> bool:
-        return self.graph.nodes[name].recipe.exclusive
+        return name in self.exclusive
+
+    def share(self, processors: int) -> int:
+        """How many processors a build that begins now may use: they are shared with those that run and those that could."""
+        return max(1, processors // max(1, min(self.jobs, self._building() + len(self._in(State.QUEUED)))))
 
     def _exclusive_waits(self) -> bool:
         waiting = (*self._in(State.BUILT), *self._in(State.COMMITTING))

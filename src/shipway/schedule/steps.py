@@ -75,8 +75,9 @@ def ingredients_of(node: Node, graph: Graph, standing: Standing) -> Ingredients:
     recipe = node.recipe
     identities = [graph.nodes[name].recipe.purl for name in node.counts]
     needs = {each: standing.installed[each].image for each in identities if each in standing.installed}
+    runs = tuple(sorted(graph.nodes[name].recipe.purl for name in node.runs))
     digests = (recipe_digest(recipe), sources_digest(recipe), standing.files.get(recipe.name, ""))
-    return Ingredients(recipe.version, *digests, standing.flags, standing.compiler, needs)
+    return Ingredients(recipe.version, *digests, standing.flags, standing.compiler, needs, runs)
 
 
 def _reasons(node: Node, there: Installed | None, graph: Graph, standing: Standing) -> tuple[str, ...]:
