@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from shipway.errors import ConflictError, ShipwayError, UsageError
@@ -23,7 +24,7 @@ from shipway.model.projects import identity_in, names_of
 from shipway.prefix.gc import set_aside
 from shipway.prefix.layout import STATE
 from shipway.prefix.library import Library
-from shipway.prefix.session import Session
+from shipway.prefix.session import Session, is_dead
 from shipway.prefix.site import Site
 from shipway.store.compare import compare
 from shipway.store.request import PATH_MAX, Scanned, SealRequest
@@ -240,9 +241,14 @@ class Sealer:
         return image
 
     def store(self, tree: str, image: Image) -> None:
-        """Give an image that is complete in the session's area its name in the store; nothing refers to it yet."""
+        """Give an image that is complete in the session's area its name in the store; nothing refers to it yet.
+
+        If it is recorded already, because somebody else made it and went no further, it is claimed first: else a collection might
+        take it away again.
+        """
         name, manifest = image.package.image, image.manifest
         made, kept = os.path.dirname(tree), os.path.dirname(self.site.layout.image(name))
+        self.site.database.claim_image(name, self.session.token, partial(is_dead, self.site.layout))
         try:
             self.site.fs.take(made, kept)
         except FileExistsError:

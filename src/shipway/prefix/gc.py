@@ -175,12 +175,21 @@ class _Collection:
         for name in unused:
             there = f"{site.layout.images}/{name}"
             known = not others or any(n == name for _, n, _, _ in rows)
-            if os.path.isdir(there) and known and self._is_ours(there):
-                set_aside(site, there, f"{self.session.area}/image-{name}")
+            if os.path.isdir(there) and known and self._is_ours(there) and self._set_image_aside(name, there):
                 dropped.append(name)
         left = set(os.listdir(site.layout.images))
         self._unlisted = [(n, ref, t) for ref, n, t, _ in rows if n not in left and n not in busy and n not in used]
         return dropped
+
+    def _set_image_aside(self, name: str, there: str) -> bool:
+        """False, and the image is back, if a session has claimed it meanwhile."""
+        aside = f"{self.session.area}/image-{name}"
+        set_aside(self.site, there, aside)
+        if not any(is_alive(self.site.layout, token) for _, _, token, _ in self.site.database.images(name) if token):
+            return True
+        with contextlib.suppress(FileExistsError, FileNotFoundError):
+            self.site.fs.place(aside, there)
+        return False
 
 
 def set_aside(site: Site, there: str, aside: str) -> None:
