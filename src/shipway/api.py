@@ -30,7 +30,7 @@ from shipway.prefix.library import Library
 from shipway.prefix.lookup import resolve
 from shipway.prefix.recover import needs_recovery, recover_locked
 from shipway.prefix.session import Session
-from shipway.prefix.site import Options, Site, made_for_state, open_site, remove_state
+from shipway.prefix.site import Options, Site, open_site
 from shipway.prefix.undoing import choose, intent_to_undo, only_facts
 from shipway.prefix.verify import Report
 from shipway.prefix.work import Outcome, Work
@@ -198,15 +198,22 @@ class Prefix:
         return self._carry_out(lambda: verify.plan_detach(self.site, names), label)
 
     def detach_all(self) -> str:
-        """Leave a plain tree: forget everything and remove the state directory; returns its path."""
+        """Leave a plain tree: forget everything and remove the state directory; returns its path.
+
+        What programs wrote into old directories stays in its `lost+found`, and is told, as is what cannot be removed.
+        """
+        from shipway.prefix.leaving import leave  # late: once in a prefix's life
+
         self._refuse_reader()
+        gc.collect(self.site, 0, 0)
         lock = self.site.prefix_lock()
         lock.acquire(wait=self.site.options.wait, on_wait=self.site.on_wait)
         try:
             recover_locked(self.site)
-            made = made_for_state(self.site)
-            self.close()
-            remove_state(self.site, made)
+            if self._sealing:
+                self._sealing.close()
+                self._sealing = None
+            leave(self.site)
         finally:
             lock.release()
         return self.site.layout.state

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +24,9 @@ from shipway.prefix.recover import needs_recovery
 from tests.cli.shop import Shop
 from tests.harness import (
     DIED,
+    FINISHED,
     OPTIONS,
+    FaultyFileSystem,
     die,
     in_child,
     make_tree,
@@ -356,3 +360,53 @@ def test_gc_says_it_in_a_line_and_as_json(root: Path, tmp_path: Path) -> None:
         assert ran.json["left"][0]["problem"] == "it is immutable"
     ran = shipway("gc")
     assert f"note: {root / STATE / 'undo/2'}, given up earlier, is gone now" in ran.err.splitlines()
+
+
+@needs_root
+def test_a_prefix_that_is_given_up_can_be_begun_again_whatever_is_left_of_it(root: Path, tmp_path: Path) -> None:
+    heard: list[str] = []
+    with immutable(root / "lib/pkg/a"):
+        merge(root, tmp_path, "2")
+        with Prefix(str(root), options=OPTIONS, listener=lambda event: heard.append(event.text)) as prefix:
+            prefix.detach_all()
+        (left,) = (root / "var/lib").iterdir()
+        assert left.name.startswith("shipway.left-")
+        assert sum("chattr -R -i" in text and f"`rm -r {left}`" in text for text in heard) == 1
+        assert not [path for path in left.rglob("*") if path.name.startswith("state.sqlite")]
+    with open_prefix(root) as prefix:
+        assert prefix.packages() == []
+
+
+def test_what_programs_left_in_old_directories_outlives_the_prefix(root: Path, tmp_path: Path) -> None:
+    heard: list[str] = []
+    merge(root, tmp_path, "2")
+    area = next(path for path in (root / STATE / "undo/2").iterdir() if path.is_dir())
+    (area / "mine").write_text("somebody's")
+    with Prefix(str(root), options=OPTIONS, listener=lambda event: heard.append(event.text)) as prefix:
+        prefix.detach_all()
+    assert [path.name for path in (root / STATE).iterdir()] == ["lost+found"]
+    assert (root / STATE / "lost+found/2/lib/pkg/mine").read_text() == "somebody's"
+    assert any("lost+found" in text for text in heard)
+    with open_prefix(root) as prefix:
+        assert prefix.packages() == []
+
+
+def test_a_prefix_whose_giving_up_was_killed_can_be_given_up_again(root: Path, tmp_path: Path) -> None:
+    start, before = tmp_path / "start", snapshot(root)
+    root.rename(start)
+    for step in itertools.count(1):
+        shutil.copytree(start, root, symlinks=True)
+
+        def give_up(step: int = step) -> None:
+            with open_prefix(root, FaultyFileSystem(step, die)) as prefix:
+                prefix.detach_all()
+
+        code = in_child(give_up)
+        with open_prefix(root) as prefix:
+            prefix.detach_all()
+        assert not (root / STATE).exists()
+        assert snapshot(root) == before
+        shutil.rmtree(root)
+        if code == FINISHED:
+            break
+    assert step > 10

@@ -186,20 +186,6 @@ def _share(layout: Layout, fs: FileSystem, group: int, made: Iterable[str]) -> N
         fs.chmod(path, 0o2770 if path in (layout.undo, layout.lost) else 0o2775)
 
 
-def made_for_state(site: Site) -> list[str]:
-    """The directories above the state directory that were made for it, the deepest first."""
-    made = site.database.meta("made") or ""
-    return [path for path in reversed(made.split(":")) if path]
-
-
-def remove_state(site: Site, made: Iterable[str]) -> None:
-    """Remove the state directory, and of the directories that were made for it those in which there is nothing else."""
-    site.fs.remove_tree(site.layout.state)
-    for path in made:
-        if not os.listdir(site.layout.live(path)):
-            site.fs.rmdir(site.layout.live(path))
-
-
 def _ensure(fs: FileSystem, path: str, mode: int) -> bool:
     return _once(lambda: fs.mkdir(path, mode))
 
