@@ -6,6 +6,7 @@
 #   make bench    the measurements                            make bench BENCH="--parts merge,remove --rounds 3"
 #   make proof    attack what is promised                     make proof PROOF="--full --attacks kill,power"
 #   make proof-peers   the same attacks on cp, pip, uv, ...   make proof-peers PEERS="--tools cp,pip"
+#   make collection    build recipes from nothing, and use them   make collection COLLECTION="zlib gmpy2"
 #   make format   let ruff mend what it can                   make clean   remove what make has made
 #
 # PYTHON=… chooses the interpreter, VENV=… another place than .venv.
@@ -16,6 +17,7 @@ DEMO  ?=
 BENCH ?=
 PROOF ?=
 PEERS ?=
+COLLECTION ?=
 JOBS  ?= auto
 
 new_enough := import sys; sys.exit(sys.version_info < (3, 11))
@@ -24,9 +26,9 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 
 bin     := $(VENV)/bin
 pip     := $(bin)/python -m pip --disable-pip-version-check --quiet
-checked := src tests demo bench proof
+checked := src tests demo bench proof collection
 
-.PHONY: help demo test lint bench proof proof-peers format clean
+.PHONY: help demo test lint bench proof proof-peers collection format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -43,6 +45,9 @@ proof: $(VENV)/installed
 
 proof-peers: $(VENV)/installed
 	@$(bin)/python -m proof.peers $(PEERS)
+
+collection: $(VENV)/installed
+	@$(bin)/python -m collection $(COLLECTION)
 
 lint: $(VENV)/developing
 	$(bin)/ruff check $(checked)
@@ -65,7 +70,7 @@ format: $(VENV)/developing
 	$(bin)/ruff format $(checked)
 
 clean:
-	rm -rf $(VENV) .demo .bench .proof build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .demo .bench .proof .collection build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	@test -n '$(PYTHON)' || { echo 'make: no Python 3.11 or newer found; say which: make PYTHON=/path/to/python3' >&2; exit 1; }
