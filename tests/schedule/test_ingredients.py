@@ -37,7 +37,7 @@ def test_the_same_ingredients_are_no_reason() -> None:
         ({"sources": "x"}, "its sources have changed"),
         ({"files": "x"}, "its patches or scripts have changed"),
         ({"flags": "-O3"}, "the flags have changed"),
-        ({"compiler": "gcc 13"}, "the compiler has changed"),
+        ({"compiler": "gcc 13"}, "the compiler, or the interpreter, has changed"),
         ({"needs": {**BASE.needs, "pkg:generic/gmp": "i9"}}, "gmp has changed"),
         ({"needs": {"pkg:generic/m4": "i2"}}, "it was built with gmp"),
         ({"needs": {**BASE.needs, "pkg:generic/new": "i"}}, "it was built without pkg:generic/new"),

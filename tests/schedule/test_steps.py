@@ -77,7 +77,7 @@ def test_an_order_only_need_builds_nothing_again() -> None:
     ("change", "why"),
     [
         ({"flags": "-O3"}, "the flags have changed"),
-        ({"compiler": "gcc 13"}, "the compiler has changed"),
+        ({"compiler": "gcc 13"}, "the compiler, or the interpreter, has changed"),
         ({"files": {"gmp": "x"}}, "its patches or scripts have changed"),
         ({"again": {"gmp"}}, "it was asked for"),
         ({"notes": {}}, "nobody knows what it was built from"),
@@ -93,3 +93,9 @@ def test_a_need_that_somebody_else_replaced_is_a_reason() -> None:
     notes = {**there.notes, "image-other": there.notes["image-gmp"]}
     changed = there._replace(installed={**there.installed, GMP.purl: other}, notes=notes)
     assert told(BOTH, changed) == {"mpfr": ("gmp has changed",)}
+
+
+def test_another_interpreter_builds_python_packages_again_and_no_others() -> None:
+    both = graph(GMP, recipe("gmpy2", build={"system": "python"}), needs={"gmpy2": ("gmp",)})
+    why = ("the compiler, or the interpreter, has changed",)
+    assert told(both, standing(both, python="cpython-314")) == {"gmpy2": why}

@@ -120,14 +120,14 @@ def checks_of(call: Call, words: tuple[str, ...]) -> Checks:
 def run_of(call: Call, asked: Asked, order: Order, again: tuple[str, ...] = ()) -> Iterator[tuple[Job, Prefix]]:
     """All that a run needs, the sources fetched, for the length of a `with` block."""
     from shipway.schedule.run import Job
-    from shipway.schedule.standing import standing_of
+    from shipway.schedule.standing import Tooling, standing_of
     from shipway.store.depot import directory_of
 
     graph = asked.graph(order.checks)
     with call.open(call.options()._replace(cache=directory_of())) as prefix:
-        standing = standing_of(prefix.site, graph, flags_of(call), again)
-        _refuse_missing(call, graph, order, standing)
         python = python_of(call)
+        standing = standing_of(prefix.site, graph, Tooling(flags_of(call), python), again)
+        _refuse_missing(call, graph, order, standing)
         shop = workshop_of(call, prefix, asked.wanted, python)
         files = _fetched(call, asked, order, graph, standing)
         yield Job(graph, order, shop, standing, files, python), prefix
@@ -142,13 +142,16 @@ def flags_of(call: Call) -> str:
 
 
 def python_of(call: Call) -> str:
-    """The interpreter that packages are for: the configuration's, the prefix's own, else the one on PATH."""
-    from shipway.python.interpreter import of_prefix
+    """The interpreter that packages are for: the configuration's, the prefix's own, else that behind the one on PATH.
+
+    What others have installed into an environment that happens to be active must not get into packages.
+    """
+    from shipway.python.interpreter import base_of, of_prefix
 
     configured = call.place.config.python
     if configured and configured != NO_PYTHON:
         return configured
-    return of_prefix(call.root) or shutil.which("python3") or "python3"
+    return of_prefix(call.root) or base_of(shutil.which("python3") or "python3")
 
 
 def workshop_of(call: Call, prefix: Prefix, wanted: Building, python: str) -> Workshop:

@@ -42,9 +42,9 @@ class Wanted(TypedDict):
 def command(call: Call, names: tuple[str, ...], recipes: tuple[str, ...], **wanted: Unpack[Wanted]) -> None:
     """Say what `install` would build, why, and what the host provides.  Nothing is changed."""
     from shipway.build.host import here
-    from shipway.cli.building import flags_of
+    from shipway.cli.building import flags_of, python_of
     from shipway.schedule.graph import graph_of
-    from shipway.schedule.standing import standing_of
+    from shipway.schedule.standing import Tooling, standing_of
     from shipway.schedule.steps import steps_of
 
     known, host = collection(call, recipes), here()
@@ -52,7 +52,10 @@ def command(call: Call, names: tuple[str, ...], recipes: tuple[str, ...], **want
     checked = None if wanted["check"] else frozenset[str]()
     graph = graph_of(asked, choice_of(call, known, host, wanted["system"], checked))
     with call.look() as site:
-        steps = steps_of(graph, standing_of(site, graph, flags_of(call), asked if wanted["rebuild"] else ()))
+        steps = steps_of(
+            graph,
+            standing_of(site, graph, Tooling(flags_of(call), python_of(call)), asked if wanted["rebuild"] else ()),
+        )
     _tell(call, steps, host.to_install(_from_host_instead(graph, steps)))
 
 

@@ -129,6 +129,23 @@ def of_prefix(prefix: str) -> str | None:
     return None
 
 
+def base_of(python: str) -> str:
+    """The interpreter that a virtual environment was made with; any other is its own.  Raises ShipwayError if it cannot be asked."""
+    question = "import sys; sys.stdout.write(getattr(sys, '_base_executable', None) or sys.executable)"
+    try:
+        answer = subprocess.run(
+            [python, "-I", "-c", question],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=ANSWER_WITHIN,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise _unusable(python, str(error)) from error
+    return os.fsdecode(answer.stdout)
+
+
 def from_image(tree: str) -> Interpreter | None:
     """The interpreter that an image brings, run from where the image lies, with its own libraries.
 

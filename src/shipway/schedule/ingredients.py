@@ -17,7 +17,8 @@ class Ingredients(NamedTuple):
     """All that makes a build what it is: digests, but for `version`.
 
     `recipe` is of what the recipe says about building, without version and sources; `files` of the patches and scripts beside
-    it; `flags` of what the configuration adds; `compiler` of what the compilers say of themselves.  `needs` are the images of
+    it; `flags` of what the configuration adds; `compiler` of what the compilers say of themselves,
+    and for a Python package its interpreter.  `needs` are the images of
     the packages that it was built with, by identity.  `runs` are the identities of those that it cannot run without; they are in
     `needs` too, and make no other build.
     """
@@ -105,7 +106,7 @@ _WORDS = {
     "sources": "its sources have changed",
     "files": "its patches or scripts have changed",
     "flags": "the flags have changed",
-    "compiler": "the compiler has changed",
+    "compiler": "the compiler, or the interpreter, has changed",
 }
 
 

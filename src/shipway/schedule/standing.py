@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Collection as Names
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from shipway.build.host import Answer, run
 from shipway.build.recipe_file import Found
@@ -18,20 +19,33 @@ COMPILERS = (("CC", "cc"), ("CXX", "c++"), ("FC", "gfortran"))
 """The variables that choose the compilers, and what is taken without them."""
 
 
-def standing_of(site: Site, graph: Graph, flags: str, again: Names[str] = ()) -> Standing:
+class Tooling(NamedTuple):
+    """What the configuration gives to compilers, "" for nothing out of the ordinary, and the interpreter that packages are for."""
+
+    flags: str
+    python: str
+
+
+def standing_of(site: Site, graph: Graph, tooling: Tooling, again: Names[str] = ()) -> Standing:
     """The standing of a prefix as far as a graph asks for it."""
     installed = site.database.installed()
     wanted = {node.recipe.purl for node in graph.nodes.values()}
     there = {identity: package for identity, package in installed.items() if identity in wanted}
     files = {name: files_digest(node.found) for name, node in graph.nodes.items()}
     images = [package.image for package in there.values()]
-    return Standing(there, notes.read(site, images), files, flags, compiler(), again)
+    return Standing(there, notes.read(site, images), files, tooling.flags, compiler(), again, python(tooling.python))
 
 
 def compiler() -> str:
     """The first line of what each compiler says of itself; nothing for one that is not there."""
     answers = (run([*os.environ.get(variable, default).split(), "--version"]) for variable, default in COMPILERS)
     return "\n".join(_first_line(answer) for answer in answers)
+
+
+def python(executable: str) -> str:
+    """What packages have in common that one interpreter can use: "cpython-311"; "" for one that does not answer."""
+    question = "import sys; print(sys.implementation.cache_tag or '')"
+    return _first_line(run([executable, "-I", "-c", question]))
 
 
 def files_digest(found: Found) -> str:

@@ -34,6 +34,7 @@ class Standing(NamedTuple):
     """What there is: packages by identity, what they were built from by image, and what holds for every build.
 
     `files` is a digest of each recipe's patches and scripts, by name.  `again` are names that are to be built whatever there is.
+    `python` is what Python packages are for.
     """
 
     installed: Mapping[str, Installed]
@@ -42,6 +43,7 @@ class Standing(NamedTuple):
     flags: str
     compiler: str
     again: Names[str] = ()
+    python: str = ""
 
 
 def steps_of(graph: Graph, standing: Standing) -> list[Step]:
@@ -75,9 +77,12 @@ def ingredients_of(node: Node, graph: Graph, standing: Standing) -> Ingredients:
     recipe = node.recipe
     identities = [graph.nodes[name].recipe.purl for name in node.counts]
     needs = {each: standing.installed[each].image for each in identities if each in standing.installed}
+    compiler = standing.compiler
+    if recipe.build.system in ("python", "wheel"):
+        compiler = f"{compiler}\n{standing.python}"
     runs = tuple(sorted(graph.nodes[name].recipe.purl for name in node.runs))
     digests = (recipe_digest(recipe), sources_digest(recipe), standing.files.get(recipe.name, ""))
-    return Ingredients(recipe.version, *digests, standing.flags, standing.compiler, needs, runs)
+    return Ingredients(recipe.version, *digests, standing.flags, compiler, needs, runs)
 
 
 def _reasons(node: Node, there: Installed | None, graph: Graph, standing: Standing) -> tuple[str, ...]:
