@@ -1,6 +1,6 @@
 """Build packages of the starter collection, with what they need, into a new prefix, and use them.
 
-python -m collection [NAME…] [--dir DIR] [--cflags FLAGS] [--system NAME] [--page FILE]
+python -m collection [NAME…] [--dir DIR] [--cflags FLAGS] [--system NAME] [--page FILE] [--or-skip]
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ def main() -> int:
     prefix.mkdir()
     flags = "".join(f"{name} = {json.dumps(options.cflags)}\n" for name in ("cflags", "cxxflags"))
     (place / "shipway.toml").write_text(f'prefix = "prefix"\n[build]\n{flags if options.cflags else ""}')
+    if options.or_skip and (why := unreachable(options)):
+        print(f"SKIPPED: the sources are not to be had here:\n{why}")
+        return 0
     begun = time.monotonic()
     rows = install(options, prefix)
     seconds = time.monotonic() - begun
@@ -39,6 +42,13 @@ def main() -> int:
     if options.page:
         write_page(options.page, rows, seconds)
     return int(bool(problems) or not rows)
+
+
+def unreachable(options: argparse.Namespace) -> str:
+    """Why the sources cannot be fetched; "" if they can."""
+    which = ["--deps", *options.names] if options.names else ["--all"]
+    ran = subprocess.run([*SHIPWAY, "fetch", *which], capture_output=True, text=True, check=False)
+    return ran.stderr if ran.returncode else ""
 
 
 def install(options: argparse.Namespace, prefix: Path) -> list[Row]:
@@ -84,6 +94,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--cflags", default="", help="flags for C and C++ instead of -O2")
     parser.add_argument("--system", action="append", default=[], help="what is taken from the host")
     parser.add_argument("--page", type=Path, help="a page of the documentation to write the result to")
+    parser.add_argument("--or-skip", action="store_true", help="skip, and say so, where sources cannot be fetched")
     return parser.parse_args()
 
 
