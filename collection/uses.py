@@ -88,6 +88,21 @@ def imports(module: str, attribute: str = "__version__") -> Use:
     return use
 
 
+def packs(program: str) -> Use:
+    """What it packs it unpacks again."""
+
+    def use(prefix: Path, versions: Mapping[str, str]) -> None:
+        data = b"shipway" * 10_000
+        packed = _through([f"{prefix}/bin/{program}", "-c"], data)
+        assert len(packed) < len(data) and _through([f"{prefix}/bin/{program}", "-dc"], packed) == data
+
+    return use
+
+
+def _through(words: list[str], data: bytes) -> bytes:
+    return subprocess.run(words, check=True, capture_output=True, input=data).stdout
+
+
 def gmpy2(prefix: Path, versions: Mapping[str, str]) -> None:
     """It computes, with the libraries of the prefix."""
     first, power, pi, imaginary, file = python(prefix, GMPY2).splitlines()
@@ -135,8 +150,8 @@ USES: Mapping[str, Use] = {
     "sqlite": linked(SQLITE, "sqlite3"),
     "libpng": linked(PNG, "png16"),
     "m4": runs("m4", "--version"),
-    "bzip2": runs("bzip2", "--help"),
-    "xz": runs("xz", "--version"),
+    "bzip2": packs("bzip2"),
+    "xz": packs("xz"),
     "patch": runs("patch", "--version"),
     "pkgconf": runs("pkgconf", "--version"),
     "ncurses": runs("tput", "-V", says="ncurses"),
