@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.recipes import INSTALL, Yard, yard
+from tests.cli.shop import command
 
 
 @pytest.fixture
@@ -324,6 +325,30 @@ def test_ctrl_c_ends_all_builds_and_says_what_stays(place: Yard) -> None:
     assert "interrupted; low stays in the prefix" in err
     assert place.installed == {"low": "1"}
     assert "sleep 1000" not in processes(place)
+
+
+def test_ctrl_c_while_a_commit_waits_is_no_failed_build(place: Yard) -> None:
+    place.recipe("low")
+    place("install", "low")
+    holder = subprocess.Popen(
+        command("-p", str(place.root), "exec", "--", "sleep", "1000"),
+        env=place.environment(),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: list((place.root / "var/lib/shipway/leases").glob("*.lease")))
+        place.recipe("low", version="2")
+        running = place.start("install", "low")
+        until(lambda: list((place.root / "var/lib/shipway/leases").glob("*.intent")))
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+        assert running.returncode == 130, err
+        assert "interrupted; nothing was changed" in err
+    finally:
+        holder.terminate()
+        holder.wait()
+    ran = place("install", "low")
+    assert ran.code == 0 and "made in a run before" in ran.err, ran.err
 
 
 @pytest.mark.parametrize("whole_group", [False, True])

@@ -169,6 +169,8 @@ class Driver:
             return
         try:
             entered = self._entrance.enter(recipe, made, exclusive=exclusive)
+        except Interrupted:
+            raise
         except (ShipwayError, OSError) as error:
             self._failed(name, error)
             return
@@ -278,7 +280,8 @@ class Driver:
         if made := self._made.pop(name, None):
             made.release()
         self.scheduler.failed(name)
-        self._tell("failed", f"{name}: {why.message if isinstance(why, Failure | ShipwayError) else why}", package=name)
+        said = why.message if isinstance(why, Failure | ShipwayError) else str(why)
+        self._tell("failed", said if name in said else f"{name}: {said}", package=name)
 
     def _stop(self) -> None:
         """Have everything end that runs."""
