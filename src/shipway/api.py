@@ -45,6 +45,10 @@ _HEALING = 1.0
 __all__ = ["Image", "Options", "Outcome", "Plan", "Policy", "Prefix", "Staged", "Transaction"]
 
 
+def _as_is(image: Image) -> None:
+    """Nothing is to be done about an image before its commit."""
+
+
 class Prefix:
     """A live prefix.  Opening it finishes what a dead process left, if whoever opens it may write there.
 
@@ -122,11 +126,19 @@ class Prefix:
         self._refuse_reader()
         return Transaction(self, reason, Intent({}, policy, follow=follow))
 
-    def merge(self, wanted: Staged, policy: Policy = Policy.FAIL, *, reason: str = "") -> tuple[Image, Outcome]:
-        """Seal a tree and commit it; if the commit fails a tree that was taken is given back."""
+    def merge(
+        self,
+        wanted: Staged,
+        policy: Policy = Policy.FAIL,
+        *,
+        reason: str = "",
+        sealed: Callable[[Image], None] = _as_is,
+    ) -> tuple[Image, Outcome]:
+        """Seal a tree, show the image to `sealed`, and commit it; if that fails a tree that was taken is given back."""
         self._refuse_reader()
         image = self.seal_staged(wanted, policy)
         try:
+            sealed(image)
             return image, self.run(
                 Intent(targets_of(self.site, image), policy, exclusive=wanted.exclusive),
                 reason or f"merge {wanted.name} {wanted.version}",

@@ -26,10 +26,18 @@ def graph(needs: Mapping[str, tuple[str, ...]], exclusive: frozenset[str] = froz
 class World:
     """Carries out what the scheduler says, in any order, and watches that nothing happens which must not."""
 
-    def __init__(self, scheduler: Scheduler, dice: random.Random, failing: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        dice: random.Random,
+        failing: frozenset[str] = frozenset(),
+        found: frozenset[str] = frozenset(),
+    ) -> None:
         self.scheduler = scheduler
         self.dice = dice
         self.failing = failing
+        self.found = found
+        self.held: set[str] = set()
         self.under_way: list[Decide | Build | Commit] = []
         self.done: list[str] = []
         self.most_builds = 0
@@ -37,16 +45,25 @@ class World:
     def run(self) -> None:
         self.begin()
         while self.under_way:
+            if self.dice.random() < 0.3:
+                self.hold()
             self.end(self.under_way.pop(self.dice.randrange(len(self.under_way))))
             self.begin()
         assert self.scheduler.over, self.scheduler.states
+
+    def hold(self) -> None:
+        """A build waits for somebody else, or does so no longer."""
+        if building := self.builds():
+            name = self.dice.choice(building)
+            self.held ^= {name}
+            self.scheduler.held(name, held=name in self.held)
 
     def begin(self) -> None:
         for action in self.scheduler.actions():
             needs = self.scheduler.graph.nodes[action.name].needs
             assert all(need in self.done for need in needs), f"{action} before {needs}"
             if isinstance(action, Commit) and self.exclusive(action.name):
-                assert not self.builds(), "an exclusive package is committed while something builds"
+                assert not set(self.builds()) - self.held, "an exclusive package is committed while something builds"
             if isinstance(action, Build):
                 commits = [a.name for a in self.under_way if isinstance(a, Commit)]
                 assert not any(map(self.exclusive, commits)), "a build begins while an exclusive package is committed"
@@ -60,8 +77,11 @@ class World:
                 self.done.append(action.name)
         elif isinstance(action, Build) and action.name in self.failing:
             self.scheduler.failed(action.name)
+        elif isinstance(action, Build) and self.dice.random() < 0.1:
+            self.scheduler.settled(action.name)
+            self.done.append(action.name)
         elif isinstance(action, Build):
-            self.scheduler.built(action.name)
+            self.scheduler.built(action.name, exclusive=action.name in self.found)
         else:
             self.scheduler.committed(action.name)
             self.done.append(action.name)
@@ -70,7 +90,7 @@ class World:
         return [action.name for action in self.under_way if isinstance(action, Build)]
 
     def exclusive(self, name: str) -> bool:
-        return self.scheduler.graph.nodes[name].recipe.exclusive
+        return self.scheduler.graph.nodes[name].recipe.exclusive or name in self.found
 
 
 @st.composite
@@ -85,7 +105,8 @@ def graphs(draw: st.DrawFn) -> Graph:
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(graphs(), st.integers(1, 4), st.randoms(use_true_random=False))
 def test_everything_comes_to_an_end_in_the_right_order(wanted: Graph, jobs: int, dice: random.Random) -> None:
-    world = World(Scheduler(wanted, jobs), dice)
+    found = frozenset(name for name in wanted.nodes if dice.random() < 0.2)
+    world = World(Scheduler(wanted, jobs), dice, found=found)
     world.run()
     assert sorted(world.done) == sorted(wanted.nodes)
     assert world.most_builds <= jobs
@@ -132,6 +153,56 @@ def test_a_waiting_exclusive_package_is_not_starved() -> None:
     assert list(scheduler.actions()) == [Commit("a")]
     scheduler.committed("a")
     assert list(scheduler.actions()) == [Build("c")]
+
+
+def building(*names: str, exclusive: str = "", jobs: int = 3) -> Scheduler:
+    """All of these are being built."""
+    scheduler = Scheduler(graph(dict.fromkeys(names, ()), frozenset({exclusive})), jobs)
+    for action in list(scheduler.actions()):
+        scheduler.decided(action.name, build=True)
+    list(scheduler.actions())
+    return scheduler
+
+
+def test_what_is_found_to_be_exclusive_waits_like_what_is_called_so() -> None:
+    scheduler = building("a", "b")
+    scheduler.built("a", exclusive=True)
+    assert list(scheduler.actions()) == []
+    scheduler.settled("b")
+    assert list(scheduler.actions()) == [Commit("a")]
+
+
+def test_what_somebody_else_has_put_in_is_there_for_what_needs_it() -> None:
+    scheduler = Scheduler(graph({"a": (), "b": ("a",)}), 1)
+    scheduler.decided(next(scheduler.actions()).name, build=True)
+    list(scheduler.actions())
+    scheduler.settled("a")
+    assert list(scheduler.actions()) == [Decide("b")]
+
+
+def test_a_build_that_waits_for_another_invocation_is_not_waited_for() -> None:
+    scheduler = building("a", "b", exclusive="a")
+    scheduler.held("b", held=True)
+    scheduler.built("a")
+    assert list(scheduler.actions()) == [Commit("a")]
+
+
+def test_a_build_that_waits_no_longer_is_waited_for() -> None:
+    scheduler = building("a", "b", exclusive="a")
+    scheduler.held("b", held=True)
+    scheduler.held("b", held=False)
+    scheduler.built("a")
+    assert list(scheduler.actions()) == []
+
+
+def test_processors_are_shared_with_what_runs_and_what_could() -> None:
+    scheduler = building("a", "b", jobs=4)
+    assert scheduler.share(8) == 4
+    assert scheduler.share(1) == 1
+    scheduler.settled("a")
+    assert scheduler.share(8) == 8
+    many = building(*"abcdef", jobs=2)
+    assert many.share(8) == 4, "no more than two are built at a time"
 
 
 def test_a_failure_leaves_out_what_needs_it_and_says_why() -> None:

@@ -35,7 +35,7 @@ def standing(wanted: Graph, **more: Any) -> Standing:
         n.recipe.purl: Installed(n.recipe.purl, name, "1", f"image-{name}", 1, 1) for name, n in wanted.nodes.items()
     }
     now = Standing(installed, {}, {}, "-O2", "gcc 12")
-    notes = {f"image-{name}": ingredients_of(node, wanted, now) for name, node in wanted.nodes.items()}
+    notes = {node.recipe.purl: ingredients_of(node, wanted, now) for node in wanted.nodes.values()}
     return now._replace(notes=notes)._replace(**more)
 
 
@@ -90,8 +90,7 @@ def test_what_has_changed_is_the_reason(change: dict[str, Any], why: str) -> Non
 def test_a_need_that_somebody_else_replaced_is_a_reason() -> None:
     there = standing(BOTH)
     other = there.installed[GMP.purl]._replace(image="image-other")
-    notes = {**there.notes, "image-other": there.notes["image-gmp"]}
-    changed = there._replace(installed={**there.installed, GMP.purl: other}, notes=notes)
+    changed = there._replace(installed={**there.installed, GMP.purl: other})
     assert told(BOTH, changed) == {"mpfr": ("gmp has changed",)}
 
 

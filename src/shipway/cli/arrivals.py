@@ -123,7 +123,7 @@ class Packed:
         from shipway.schedule import notes
 
         try:
-            notes.write(prefix.site, image.package.image, self.note)
+            notes.write(prefix.site, image.package, self.note)
         except OSError as error:
             prefix.site.tell("note", f"what {image.package.name} was built from cannot be kept: {error}")
 

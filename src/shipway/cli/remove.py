@@ -44,9 +44,7 @@ def _dependents(prefix: Prefix, going: Sequence[str]) -> Mapping[str, Sequence[s
     from shipway.schedule.dependents import dependents
     from shipway.schedule.notes import read
 
-    images = {identity: package.image for identity, package in site.database.installed().items()}
-    notes = read(site, images.values())
-    return dependents({identity: notes[image] for identity, image in images.items() if image in notes}, going)
+    return dependents(read(site, site.database.installed().values()), going)
 
 
 def _refusal(prefix: Prefix, found: Mapping[str, Sequence[str]]) -> ConflictError:

@@ -63,7 +63,9 @@ class Entrance:
             )
         for line in verdict.told:
             self.prefix.site.tell("note", line)
-        leave_out(staged.tree, verdict.others, self.prefix.site.fs)
+        if verdict.others:
+            made.room.spent()  # what is in the stage depends from now on on what others have
+            leave_out(staged.tree, verdict.others, self.prefix.site.fs)
 
     def exclusive(self, recipe: Recipe, made: Made) -> list[str]:
         """Why a package may only be committed when no build runs, one line each."""
@@ -77,11 +79,8 @@ class Entrance:
         """Seal and commit.  Raises what `Prefix.merge` does; then the stage is where it was."""
         wheel = self.wheel(recipe, made)
         if wheel is not None:
-            entered = self._enter_wheel(wheel, recipe, exclusive=exclusive)
-        else:
-            entered = self._enter_tree(recipe, made, exclusive=exclusive)
-        notes.write(self.prefix.site, entered.image.package.image, made.ingredients)
-        return entered
+            return self._enter_wheel(wheel, recipe, made, exclusive=exclusive)
+        return self._enter_tree(recipe, made, exclusive=exclusive)
 
     def wheel(self, recipe: Recipe, made: Made) -> Wheel | None:
         """The wheel that goes in instead of the stage: where the recipe leaves it to the build system to install."""
@@ -100,10 +99,11 @@ class Entrance:
 
     # -- ways in
 
-    def _enter_wheel(self, wheel: Wheel, recipe: Recipe, *, exclusive: bool) -> Entered:
+    def _enter_wheel(self, wheel: Wheel, recipe: Recipe, made: Made, *, exclusive: bool) -> Entered:
         image = Stock(self.prefix, self.target, compiled=True).images([wheel])[0]
         image = image._replace(package=image.package._replace(exclusive=exclusive))
         adopted = Adopter(self.prefix, self.target).adopt({normal(wheel.name): image.manifest})
+        notes.write(self.prefix.site, image.package, made.ingredients)
         with self.prefix.transaction(_reason(recipe), self.order.policy) as transaction:
             transaction.install(image)
         assert transaction.outcome is not None
@@ -117,7 +117,12 @@ class Entrance:
         )
         infos = infos_in(tree)
         adopted = adopt_before(self.prefix, staged, infos) if infos else []
-        image, outcome = self.prefix.merge(staged, self.order.policy, reason=_reason(recipe))
+        image, outcome = self.prefix.merge(
+            staged,
+            self.order.policy,
+            reason=_reason(recipe),
+            sealed=lambda image: notes.write(self.prefix.site, image.package, made.ingredients),
+        )
         return Entered(image, outcome, tuple(adopted))
 
     # -- what is asked on the way

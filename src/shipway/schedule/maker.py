@@ -3,6 +3,8 @@
 The order of locks (I8): the room, the lease, then whatever a commit takes; the lease ends with the build.  Who holds a lease waits for nobody:
 so a commit that waits for builds waits only as long as they run, and as builds wait for no commit but those that were announced before them,
 there is no circle.  Who holds a room may wait for a lease, or commit; nobody who holds a lease, or a lock of a commit, waits for a room.
+What was built keeps its room until its commit is over, so that commit must wait for no build that itself waits for a room: such a build is `held`,
+and an exclusive commit passes it by.
 """
 
 from __future__ import annotations
@@ -17,19 +19,24 @@ from shipway.build.failure import Failure
 from shipway.build.fetching import Fetched
 from shipway.build.one import Built, Request, run_build
 from shipway.build.sources import prepare
-from shipway.errors import Interrupted
+from shipway.errors import Interrupted, LockedError, ShipwayError, StuckError
 from shipway.fs.stop import Stop
 from shipway.fs.system import FileSystem
 from shipway.model.event import Event, Listener
 from shipway.prefix.leases import Options as LeaseOptions
 from shipway.prefix.leases import take
+from shipway.prefix.recover import needs_recovery, recover_locked
 from shipway.prefix.site import Options, open_site, tell_waiting
 from shipway.schedule import notes
 from shipway.schedule.graph import Graph, Node
 from shipway.schedule.ingredients import Ingredients
 from shipway.schedule.order import Order, Workshop
 from shipway.schedule.rooms import Room, Stage
+from shipway.schedule.standing import files_digest
 from shipway.schedule.steps import Deed, Standing, ingredients_of, step_of
+
+HELD = "held"
+"""The kind of the events that say that a build waits for a room, or does so no longer; they are for the driver."""
 
 
 class Task(NamedTuple):
@@ -68,6 +75,8 @@ class Maker:
         self.fs = FileSystem()
         self.stop = Stop()
         self.options = Options(wait=shop.wait)
+        self.held: set[str] = set()
+        """Those that wait for others, and have nothing yet that would have to be ended."""
 
     def make(self, task: Task) -> Made | Failure | None:
         """Build a package; None if meanwhile somebody else did, and it is in the prefix.
@@ -77,9 +86,10 @@ class Maker:
         begun = time.monotonic()
         node = self.graph.nodes[task.name]
         room = Room(self.fs, self.shop.rooms, task.name)
-        self._enter(room)
+        self._enter(room, task.name)
         with ExitStack() as stack:
             stack.callback(room.lock.release)
+            self._reclaim()
             with self._lease(node):
                 standing = self.now()
                 if self.order.commit and step_of(task.name, self.graph, standing).deed is Deed.KEEP:
@@ -107,8 +117,7 @@ class Maker:
         try:
             wanted = {node.recipe.purl for node in self.graph.nodes.values()}
             there = {i: package for i, package in site.database.installed().items() if i in wanted}
-            images = [package.image for package in there.values()]
-            return self.standing._replace(installed=there, notes=notes.read(site, images))
+            return self.standing._replace(installed=there, notes=notes.read(site, there.values()))
         finally:
             site.database.close()
 
@@ -116,12 +125,20 @@ class Maker:
 
     def _build(self, task: Task, room: Room, key: str) -> Stage | Failure:
         room.clear()
+        files = self.standing.files.get(task.name, "")
         source = prepare(self.graph.nodes[task.name].found, task.files, room.directory.source)
         if self.stop.asked:
             raise Interrupted(f"{task.name}: interrupted")
         room.prepared(source)
         built = run_build(self._request(task, room), self.listener, self.stop, self.fs)
-        return built if isinstance(built, Failure) else room.made(source, key, built)
+        if isinstance(built, Failure):
+            return built
+        if files_digest(self.graph.nodes[task.name].found) != files:
+            raise ShipwayError(
+                f"the patches or scripts of {task.name} were changed while it was built; nothing was changed",
+                hint="the same command builds it anew",
+            )
+        return room.made(source, key, built)
 
     def _request(self, task: Task, room: Room) -> Request:
         found, shop = self.graph.nodes[task.name].found, self.shop
@@ -140,11 +157,39 @@ class Maker:
             writable=shop.writable,
         )
 
-    def _enter(self, room: Room) -> None:
-        room.lock.acquire(wait=self.options.wait, on_wait=lambda waiting: tell_waiting(self.listener, waiting))
+    def _enter(self, room: Room, name: str) -> None:
+        try:
+            room.lock.acquire(wait=0)
+        except LockedError:
+            with self._holding(name):
+                self.listener(Event(HELD, "", {"package": name, "held": True}))
+                room.lock.acquire(wait=self.options.wait, on_wait=lambda waiting: tell_waiting(self.listener, waiting))
+                self.listener(Event(HELD, "", {"package": name, "held": False}))
         if self.stop.asked:
             room.lock.release()
             raise Interrupted(f"{room.lock.what} was not begun")
+
+    @contextmanager
+    def _holding(self, name: str) -> Iterator[None]:
+        self.held.add(name)
+        try:
+            yield
+        finally:
+            self.held.discard(name)
+
+    def _reclaim(self) -> None:
+        """What a killed commit had taken from a room comes back before anybody looks into that, and not while something is built there."""
+        if not os.access(self.shop.prefix, os.W_OK):
+            return
+        site = open_site(self.shop.prefix, self.options, self.listener)
+        try:
+            if site.database.writable and needs_recovery(site):
+                lock = site.prefix_lock()
+                lock.acquire(wait=self.options.wait, on_wait=site.on_wait)
+                with lock, suppress(StuckError):  # whoever commits is told
+                    recover_locked(site)
+        finally:
+            site.database.close()
 
     @contextmanager
     def _lease(self, node: Node, more: Collection[str] = ()) -> Iterator[None]:
@@ -161,7 +206,9 @@ class Maker:
             wait=self.options.wait,
             on_wait=lambda waiting: tell_waiting(self.listener, waiting),
         )
-        with take(leases, packages, options):
+        with self._holding(node.recipe.name):
+            lease = take(leases, packages, options)
+        with lease:
             yield
 
     def _below(self, node: Node) -> set[str]:

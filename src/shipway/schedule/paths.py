@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import stat
 from collections.abc import Iterator
+
+from shipway.model.derived import is_derived
 
 
 def files_below(tree: str, directory: str = "") -> Iterator[str]:
@@ -16,6 +20,18 @@ def files_below(tree: str, directory: str = "") -> Iterator[str]:
                 yield from files_below(tree, f"{directory}{entry.name}/")
             else:
                 yield f"{directory}{entry.name}"
+
+
+def summary(tree: str) -> str:
+    """A digest of what lies in a tree, by paths, sizes and targets, without bytecode; "" where there is no tree."""
+    if not os.path.isdir(tree):
+        return ""
+    total = hashlib.sha256()
+    for path in sorted(path for path in files_below(tree) if not is_derived(path)):
+        status = os.lstat(f"{tree}/{path}")
+        target = os.readlink(f"{tree}/{path}") if stat.S_ISLNK(status.st_mode) else ""
+        total.update(os.fsencode(f"{path}\0{status.st_size}\0{target}\0"))
+    return total.hexdigest()
 
 
 def files_of_wheel(path: str, libraries: tuple[str, str]) -> Iterator[str]:

@@ -26,6 +26,7 @@ from shipway.fs.lock import FileLock
 from shipway.fs.overlay import Captured
 from shipway.fs.system import FileSystem
 from shipway.fs.tree import make_directories
+from shipway.schedule.paths import summary
 
 _NOTE = "room.json"
 _PRIVATE = 0o700
@@ -66,7 +67,8 @@ class Room:
         """Note what was made, and of what (`key`)."""
         stage = Stage(built.staged, built.wheels, built.log, tuple(failure.message for failure in built.warnings))
         staged = {**built.staged._asdict(), "written": built.staged.written._asdict()}
-        self._write({"source": source, "key": key, "stage": {**stage._asdict(), "staged": staged}})
+        tree = summary(built.staged.tree)
+        self._write({"source": source, "key": key, "tree": tree, "stage": {**stage._asdict(), "staged": staged}})
         return stage
 
     def ensure_tree(self, tree: str) -> None:
@@ -84,7 +86,7 @@ class Room:
         return str(self._note().get("source", ""))
 
     def stage(self, key: str) -> Stage | None:
-        """What was made of the same ingredients, if it is still there."""
+        """What was made of the same ingredients, if all of it is still there: a commit that was killed may have taken it, or a part."""
         note = self._note()
         if note.get("key") != key:
             return None
@@ -92,7 +94,7 @@ class Room:
             made = _stage_of(note["stage"])
         except (KeyError, TypeError, AttributeError):
             return None
-        there = os.path.isdir(made.staged.tree) or all(map(os.path.isfile, made.wheels))
+        there = note.get("tree") == summary(made.staged.tree) and all(map(os.path.isfile, made.wheels))
         return made if there else None
 
     def _note(self) -> dict[str, Any]:
@@ -115,8 +117,9 @@ def rooms_of(fs: FileSystem, directory: str, prefix: str) -> str:
     """The directory of a user's rooms for a prefix, made if need be.  Raises ShipwayError where it is not ours alone, OSError."""
     above = f"{os.path.realpath(directory)}/shipway-{os.geteuid()}"
     top = f"{above}/{hashlib.sha256(os.fsencode(prefix)).hexdigest()[:12]}"
-    make_directories(top, _PRIVATE, fs.mkdir)
     for path in (above, top):
+        if not os.path.lexists(path):
+            make_directories(path, _PRIVATE, fs.mkdir)
         status = os.lstat(path)
         if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode) or status.st_mode & 0o022:
             raise ShipwayError(f"{path} is not yours alone", hint="build elsewhere: --build-dir DIR")

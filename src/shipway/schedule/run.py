@@ -23,7 +23,7 @@ from shipway.errors import Interrupted, ShipwayError
 from shipway.model.event import Event, Listener
 from shipway.schedule.entrance import Entrance
 from shipway.schedule.graph import Graph
-from shipway.schedule.maker import Made, Maker, Task, leave
+from shipway.schedule.maker import HELD, Made, Maker, Task, leave
 from shipway.schedule.order import Order, Workshop
 from shipway.schedule.scheduler import Action, Build, Commit, Decide, Scheduler
 from shipway.schedule.steps import Deed, Standing, step_of
@@ -125,7 +125,10 @@ class Driver:
 
     def _hear(self, event: Event | _End) -> None:
         if isinstance(event, Event):
-            self.listener(event)
+            if event.kind == HELD:
+                self.scheduler.held(str(event.data["package"]), held=bool(event.data["held"]))
+            else:
+                self.listener(event)
             return
         self._threads.pop(event.name).join()
         if event.made is None:
@@ -288,8 +291,9 @@ class Driver:
         self._maker.stop.ask()
         self.scheduler.stop("interrupted")
         deadline = time.monotonic() + _LEAVING
-        for thread in self._threads.values():
-            thread.join(max(0.0, deadline - time.monotonic()))
+        for name, thread in self._threads.items():
+            while thread.is_alive() and name not in self._maker.held and time.monotonic() < deadline:
+                thread.join(0.05)
 
     def _interrupted(self) -> Interrupted:
         done = [name for name, result in self.results.items() if result.deed == "committed"]

@@ -5,7 +5,7 @@
                                                    └─ nothing to do ──────────────────────────────────────────────┴─ the next are ready
 
 Whether a package is built is decided when all that it needs has settled, since only then is known what it would be built with.
-An exclusive package (its recipe says so, or what was built shows it) commits when nothing builds, and while it waits nothing new is begun: so it is not starved by a stream of
+An exclusive package (its recipe says so, or what was built shows it) commits when nothing builds (what is `held` does not yet), and while it waits nothing new is begun: so it is not starved by a stream of
 builds, and as builds wait for no commit but that of their needs, which is over when they begin, nobody waits for ever.
 """
 
@@ -65,6 +65,7 @@ class Scheduler:
         self.states: dict[str, State] = dict.fromkeys(graph.nodes, State.WAITING)
         self.why_left_out: dict[str, str] = {}
         self.exclusive: set[str] = {name for name, node in graph.nodes.items() if node.recipe.exclusive}
+        self._held: set[str] = set()
         self._stopped = False
         self._weight = {name: sum(1 for _ in graph.users_of(name)) for name in graph.nodes}
 
@@ -99,6 +100,14 @@ class Scheduler:
         if exclusive:
             self.exclusive.add(name)
 
+    def held(self, name: str, *, held: bool) -> None:
+        """A build has not begun, because it waits for somebody who builds the same; or it waits no longer.
+
+        What somebody else wants may be among what has been built here, and he may wait for that: so nobody here waits for such a build.
+        """
+        self._expect(name, State.BUILDING)
+        (self._held.add if held else self._held.discard)(name)
+
     def settled(self, name: str) -> None:
         """Somebody else has put into the prefix what was to be built."""
         self._expect(name, State.BUILDING)
@@ -128,7 +137,7 @@ class Scheduler:
     def _commits(self) -> Iterator[Commit]:
         """What is built, those last that others must be out of the way of."""
         for name in sorted(self._in(State.BUILT), key=self._is_exclusive):
-            if self._is_exclusive(name) and (self._building() or self._in(State.COMMITTING)):
+            if self._is_exclusive(name) and (set(self._in(State.BUILDING)) - self._held or self._in(State.COMMITTING)):
                 continue
             self.states[name] = State.COMMITTING
             yield Commit(name)

@@ -32,8 +32,9 @@ def standing_of(site: Site, graph: Graph, tooling: Tooling, again: Names[str] = 
     wanted = {node.recipe.purl for node in graph.nodes.values()}
     there = {identity: package for identity, package in installed.items() if identity in wanted}
     files = {name: files_digest(node.found) for name, node in graph.nodes.items()}
-    images = [package.image for package in there.values()]
-    return Standing(there, notes.read(site, images), files, tooling.flags, compiler(), again, python(tooling.python))
+    return Standing(
+        there, notes.read(site, there.values()), files, tooling.flags, compiler(), again, python(tooling.python)
+    )
 
 
 def compiler() -> str:

@@ -31,7 +31,7 @@ class Step(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """What there is: packages by identity, what they were built from by image, and what holds for every build.
+    """What there is: packages and what they were built from, by identity, and what holds for every build.
 
     `files` is a digest of each recipe's patches and scripts, by name.  `again` are names that are to be built whatever there is.
     `python` is what Python packages are for.
@@ -90,4 +90,4 @@ def _reasons(node: Node, there: Installed | None, graph: Graph, standing: Standi
         return ("it is not installed",)
     asked = ("it was asked for",) if node.recipe.name in standing.again else ()
     names = {each.recipe.purl: name for name, each in graph.nodes.items()}
-    return (*asked, *reasons(standing.notes.get(there.image), ingredients_of(node, graph, standing), names))
+    return (*asked, *reasons(standing.notes.get(there.identity), ingredients_of(node, graph, standing), names))

@@ -1,0 +1,168 @@
+"""What is made once, and taken later: stages that were left, notes of what was built, invocations that meet."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.recipes import INSTALL, Yard, yard
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Yard:
+    return yard(tmp_path)
+
+
+apart = pytest.mark.skipif(os.geteuid() != 0, reason="needs namespaces")
+
+
+def killed_at(place: Yard, step: int, *words: str) -> bool:
+    """Run an installation that is killed before one step that changes the disk, counted from the end of the build; False if it ended first."""
+    code = f"""
+import os, signal, sys
+from shipway.fs.system import FileSystem
+from shipway.schedule.rooms import Room
+count, made = 0, Room.made
+def step(self, *what):
+    global count
+    count += 1
+    if count > {step}:
+        os.kill(os.getpid(), signal.SIGKILL)
+def note(self, *all):
+    found = made(self, *all)
+    FileSystem.step = step
+    return found
+Room.made = note
+from shipway.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+    _, _, _, *line = place.words("install", *words)
+    done = subprocess.run(
+        [place.words("install")[0], "-c", code, *line],
+        env=place.environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return done.returncode != 0
+
+
+def test_wherever_a_commit_is_killed_the_whole_package_comes_in_by_the_next_run(place: Yard) -> None:
+    place.recipe("low", install=f'{INSTALL}\nmkdir "$DESTDIR$PREFIX/bin"; echo x > "$DESTDIR$PREFIX/bin/low"')
+    step, killed = 0, True
+    while killed:
+        place.recipe(
+            "low",
+            version=str(step),
+            install=f'{INSTALL}\nmkdir "$DESTDIR$PREFIX/bin"; echo {step} > "$DESTDIR$PREFIX/bin/low"',
+        )
+        killed = killed_at(place, step, "low")
+        ran = place("install", "low", "--json")
+        assert ran.code == 0, ran.err
+        assert (place.root / "share/low/version").read_text() == f"low {step}\n"
+        assert (place.root / "bin/low").read_text() == f"{step}\n"
+        assert [each["deed"] for each in place("install", "low", "--json").json["packages"]] == ["kept"]
+        step += 9
+    assert step > 9
+    assert place.sound()
+
+
+def test_packages_that_hold_the_same_have_each_their_note(place: Yard) -> None:
+    place.recipe("one", install="true")
+    place.recipe("other", install="true # in other words")
+    place("install", "one", "other")
+    again = place("install", "one", "other", "--json").json
+    assert [each["deed"] for each in again["packages"]] == ["kept", "kept"]
+
+
+@apart
+def test_what_was_built_past_its_stage_is_taken_later(place: Yard) -> None:
+    place.recipe("low")
+    place("install", "low")
+    place.recipe("same", install=f'{INSTALL}\necho "low 1" > "$PREFIX/share/low/version"')
+    assert place("build", "same").code == 0
+    ran = place("install", "same")
+    assert ran.code == 0, ran.err
+    assert "same" not in str(place.ask("owner", "share/low/version", "--json").json)
+
+
+def test_a_recipe_that_is_changed_while_it_is_built_is_not_taken_for_what_it_was(place: Yard) -> None:
+    place.recipe("low")
+    home = place.recipes / "low"
+    text = (home / "recipe.toml").read_text()
+    (home / "recipe.toml").write_text(text[: text.index("[phases]")] + '[phases]\ninstall = { script = "go" }\n')
+    (home / "go").write_text(f"{INSTALL}\nsleep 1\n")
+    running = place.start("install", "low")
+    log = place.root / "var/lib/shipway/logs/low-1.log"
+    until(lambda: log.exists() and "phase install" in log.read_text())
+    (home / "go").write_text(f"{INSTALL}\n")
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 5, err
+    assert "were changed while it was built" in err
+    assert place.installed == {}
+    assert place("install", "low").code == 0
+
+
+# -- invocations that meet -------------------------------------------------------------------------------------------------
+
+
+def exclusive(place: Yard, name: str, install: str) -> None:
+    place.recipe(name, install=install)
+    file = place.recipes / name / "recipe.toml"
+    file.write_text(f"exclusive = true\n{file.read_text()}")
+
+
+def test_exclusive_packages_of_two_invocations_do_not_wait_for_each_other(place: Yard) -> None:
+    """Each has built what the other wants to build next, and may not commit it while it builds something itself."""
+    for name in ("xa", "xb"):
+        exclusive(place, name, f"sleep 2\n{INSTALL}")
+    for name in ("aa", "zz"):
+        place.recipe(name, install=f"sleep 1\n{INSTALL}")
+    place.recipe("above-xb", "xb")
+    place.recipe("above-zz", "zz")
+    one = place.start("install", "-j2", "xa", "aa", "xb")
+    other = place.start("install", "-j2", "above-xb", "above-zz", "xa")
+    for each in (one, other):
+        try:
+            _, err = each.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            one.kill()
+            other.kill()
+            pytest.fail(f"they wait for ever: {one.communicate()[1]} {other.communicate()[1]}")
+        assert each.returncode == 0, err
+    assert set(place.installed) == {"xa", "xb", "aa", "zz", "above-xb", "above-zz"}
+
+
+def test_ctrl_c_is_heard_at_once_by_who_waits_for_the_build_of_another(place: Yard) -> None:
+    place.recipe("low", install=f"while ! [ -e {place.place}/go ]; do sleep 0.05; done\n{INSTALL}")
+    building = place.start("install", "low")
+    log = place.root / "var/lib/shipway/logs/low-1.log"
+    until(lambda: log.exists() and "phase install" in log.read_text())
+    waiting = place.start("install", "low")
+    assert waiting.stderr is not None
+    for line in waiting.stderr:
+        if "waiting for the build of low" in line:
+            break
+    begun = time.monotonic()
+    waiting.send_signal(signal.SIGINT)
+    waiting.communicate(timeout=60)
+    assert waiting.returncode == 130
+    assert time.monotonic() - begun < 5
+    (place.place / "go").touch()
+    building.communicate(timeout=60)
+    assert building.returncode == 0
+
+
+def until(condition: object, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.02)
