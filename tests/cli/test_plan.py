@@ -69,3 +69,17 @@ def test_what_cannot_be_meant_is_refused(place: Path, words: list[str]) -> None:
     done = plan(place, *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert not (place / "prefix/var").exists()
+
+
+def test_toolchain_is_named_with_its_reasons(place: Path) -> None:
+    recipe = place / "recipes/a/recipe.toml"
+    recipe.write_text(f"exclusive = true\n{recipe.read_text()}")
+    stage = make_tree(place / "stage", {"lib/python2.7/site-packages/queue/__init__.py": "", "lib/b": ""})
+    words = ["-p", str(place / "prefix"), "merge", str(stage), "--name", "b", "--version", "1", "--python", ""]
+    subprocess.run([sys.executable, "-m", "shipway", *words], check=True, capture_output=True)
+    why = "brings queue, named like a standard module of Python 3, in lib/python2.7/site-packages"
+    steps = {step["name"]: step["exclusive"] for step in json.loads(plan(place, "--json", "c").stdout)["steps"]}
+    assert steps == {"a": ["its recipe says so"], "b": [why], "c": []}
+    said = plan(place, "c").stdout
+    assert "a is toolchain, and is committed when no build runs: its recipe says so\n" in said
+    assert f"b is toolchain, and is committed when no build runs: {why}\n" in said
