@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -159,6 +160,15 @@ def test_ctrl_c_is_heard_at_once_by_who_waits_for_the_build_of_another(place: Ya
     (place.place / "go").touch()
     building.communicate(timeout=60)
     assert building.returncode == 0
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_who_has_no_standard_streams_is_served_all_the_same(place: Yard, closed: str) -> None:
+    place.recipe("low")
+    line = f"{shlex.join(place.words('install', 'low'))} {closed}"
+    done = subprocess.run(["sh", "-c", line], env=place.environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert place.installed == {"low": "1"} and place.sound()
 
 
 def until(condition: object, seconds: float = 60) -> None:

@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"shipway {__version__}\n")
         return 0
     gc.set_threshold(_OBJECTS)
+    _open_what_is_closed()
     _prepare_streams()
     _listen_to_signals()
     try:
@@ -55,6 +56,17 @@ def _insist_on_utf8() -> None:
     """Names on disk are bytes; with another encoding than UTF-8, Python would turn them into the wrong text (PEP 540)."""
     if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
+def _open_what_is_closed() -> None:
+    """Who was started without a standard stream (`>&-`) has one that leads nowhere: else the next file that is opened would be taken for it."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _prepare_streams() -> None:
