@@ -171,6 +171,61 @@ def test_who_has_no_standard_streams_is_served_all_the_same(place: Yard, closed:
     assert place.installed == {"low": "1"} and place.sound()
 
 
+# -- one error for each ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["nonsense.whl", "junk-1-py3-none-any.whl"])
+def test_what_is_no_wheel_is_told_and_others_go_on(place: Yard, name: str) -> None:
+    place.recipe("low")
+    place.recipe("junk")
+    (place.recipes / "junk/recipe.toml").write_text(
+        f'name = "junk"\nversion = "1"\nbuild.system = "wheel"\nphases.build = \'echo > "$SOURCE/{name}"\'\n'
+    )
+    ran = place("install", "junk", "low", "-k", "-j1")
+    assert ran.code == 5, ran.err
+    assert "is no wheel" in ran.err and "Traceback" not in ran.err
+    assert place.installed == {"low": "1"}
+
+
+@apart
+def test_a_room_that_is_full_or_cannot_be_emptied_is_named(place: Yard) -> None:
+    place.recipe("low", install=f'{INSTALL}\nhead -c 900000 /dev/zero > "$TMPDIR/much" || true')
+    place.recipe("other")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place.builds], check=True)
+    try:
+        ran = place("install", "low", "other", "-j1", "-k")
+        assert ran.code == 5, ran.err
+        room = next(place.builds.glob("*/*/low"))
+        assert f"low cannot be built in {room}: [Errno 28]" in ran.err
+        assert "--build-dir" in ran.err
+    finally:
+        subprocess.run(["umount", place.builds], check=True)
+    assert place("install", "low", "--keep-build", "--build-dir", str(place.builds)).code == 0
+    held = next(place.builds.glob("*/*/low")) / "held"
+    held.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", held], check=True)
+    try:
+        ran = place("install", "low", "other", "--rebuild", "-k")
+        assert ran.code == 5, ran.err
+        assert f"low cannot be built in {held.parent}" in ran.err and "Traceback" not in ran.err
+        assert "other" in place.installed
+    finally:
+        subprocess.run(["umount", held], check=True)
+
+
+def test_ctrl_c_in_the_tests_after_a_commit_says_that_it_stays(place: Yard) -> None:
+    place.recipe("low", more="[check]\nbefore_commit = false")
+    file = place.recipes / "low/recipe.toml"
+    file.write_text(f"{file.read_text()}check = 'echo begun; sleep 1000'\n")
+    running = place.start("install", "low", "--check", "yes")
+    log = place.root / "var/lib/shipway/logs/low-1.log"
+    until(lambda: log.exists() and "| begun" in log.read_text())
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "interrupted; low stays in the prefix" in err
+
+
 def until(condition: object, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]

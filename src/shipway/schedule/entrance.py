@@ -84,7 +84,7 @@ class Entrance:
 
     def wheel(self, recipe: Recipe, made: Made) -> Wheel | None:
         """The wheel that goes in instead of the stage: where the recipe leaves it to the build system to install."""
-        from packaging.utils import parse_wheel_filename
+        from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
         if not is_wheel(recipe):
             return None
@@ -94,7 +94,10 @@ class Entrance:
                 f"{recipe.name} {recipe.version} has to make one wheel", details=found or ["it made none"]
             )
         path = made.stage.wheels[0]
-        name, version, _, _ = parse_wheel_filename(path.rpartition("/")[2])
+        try:
+            name, version, _, _ = parse_wheel_filename(path.rpartition("/")[2])
+        except InvalidWheelFilename as error:
+            raise ShipwayError(f"what {recipe.name} {recipe.version} made is no wheel: {error}") from error
         return Wheel(path, str(name), str(version), requested=recipe.name in self.order.asked)
 
     # -- ways in

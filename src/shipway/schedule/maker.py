@@ -87,7 +87,7 @@ class Maker:
         node = self.graph.nodes[task.name]
         room = Room(self.fs, self.shop.rooms, task.name)
         self._enter(room, task.name)
-        with ExitStack() as stack:
+        with ExitStack() as stack, _named(room, task.name):
             stack.callback(room.lock.release)
             self._reclaim()
             with self._lease(node):
@@ -220,6 +220,19 @@ class Maker:
                 found.add(name)
                 waiting += self.graph.nodes[name].needs
         return found
+
+
+@contextmanager
+def _named(room: Room, name: str) -> Iterator[None]:
+    """What the system says about a room becomes an error that names it."""
+    try:
+        yield
+    except (OSError, ExceptionGroup) as error:
+        raise ShipwayError(
+            f"{name} cannot be built in {room.directory.root}: {error}",
+            details=[str(each) for each in getattr(error, "exceptions", ())],
+            hint="--build-dir DIR builds elsewhere",
+        ) from error
 
 
 def leave(room: Room) -> str:

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 
+from shipway.errors import ShipwayError
 from shipway.model.derived import is_derived
 
 
@@ -37,15 +38,19 @@ def summary(tree: str) -> str:
 def files_of_wheel(path: str, libraries: tuple[str, str]) -> Iterator[str]:
     """The modules of a wheel where they will lie: `libraries` are the places for pure and for compiled ones.
 
-    Source: the binary distribution format (wheel), which names the directory of data NAME-VERSION.data/SCHEME.
+    Raises ShipwayError if it is none.  Source: the binary distribution format (wheel), which names the directory of data NAME-VERSION.data/SCHEME.
     """
     import zipfile
 
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            first, _, rest = name.partition("/")
-            if not first.endswith(".data"):
-                yield f"{libraries[0]}/{name}"
-            elif rest.startswith(("purelib/", "platlib/")):
-                scheme, _, inner = rest.partition("/")
-                yield f"{libraries[scheme == 'platlib']}/{inner}"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise ShipwayError(f"{path} is no wheel: {error}") from error
+    for name in names:
+        first, _, rest = name.partition("/")
+        if not first.endswith(".data"):
+            yield f"{libraries[0]}/{name}"
+        elif rest.startswith(("purelib/", "platlib/")):
+            scheme, _, inner = rest.partition("/")
+            yield f"{libraries[scheme == 'platlib']}/{inner}"

@@ -296,7 +296,7 @@ class Driver:
                 thread.join(0.05)
 
     def _interrupted(self) -> Interrupted:
-        done = [name for name, result in self.results.items() if result.deed == "committed"]
+        done = [name for name, result in self.results.items() if result.outcome]
         stays = (
             f"{', '.join(done)} {'stays' if len(done) == 1 else 'stay'} in the prefix"
             if done
