@@ -45,8 +45,7 @@ _HEALING = 1.0
 __all__ = ["Image", "Options", "Outcome", "Plan", "Policy", "Prefix", "Staged", "Transaction"]
 
 
-def _as_is(image: Image) -> None:
-    """Nothing is to be done about an image before its commit."""
+Sealed = Callable[[Image], None]
 
 
 class Prefix:
@@ -127,12 +126,7 @@ class Prefix:
         return Transaction(self, reason, Intent({}, policy, follow=follow))
 
     def merge(
-        self,
-        wanted: Staged,
-        policy: Policy = Policy.FAIL,
-        *,
-        reason: str = "",
-        sealed: Callable[[Image], None] = _as_is,
+        self, wanted: Staged, policy: Policy = Policy.FAIL, *, reason: str = "", sealed: Sealed = lambda image: None
     ) -> tuple[Image, Outcome]:
         """Seal a tree, show the image to `sealed`, and commit it; if that fails a tree that was taken is given back."""
         self._refuse_reader()
