@@ -33,6 +33,10 @@ SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
 AGAIN = "again"
 
 
+class HeldError(Exception):
+    """Something cannot be removed where content that was taken out is to lie; says what, and what to do about it."""
+
+
 class Finisher:
     """Finishes one transaction that is `applied`."""
 
@@ -46,7 +50,10 @@ class Finisher:
         self.changed: dict[str, str] = {}
 
     def finish(self, steps: list[Step]) -> list[Note]:
-        """Look through, put away, sync, `done`; returns what there is to tell."""
+        """Look through, put away, sync, `done`; returns what there is to tell.
+
+        Raises HeldError where that has to wait: the transaction stays `applied`, and may be finished another time.
+        """
         site = self.site
         descriptor = site.fs.open_for_sync(site.layout.state)
         try:
@@ -63,7 +70,8 @@ class Finisher:
         site.database.finish(self.ref, "kept" if kept else "none", size if kept else (0, 0), self.changed)
         for mark in self._marks() if kept else ():
             remove(site.fs, mark)
-        self.notes += [Note("left", path, "not removed, something new lies there") for path in self.journal.left]
+        left = [path for path in self.journal.left if os.path.lexists(site.layout.live(path))]
+        self.notes += [Note("left", path, "not removed, something new lies there") for path in left]
         return self.notes
 
     def take_back(self, steps: list[Step]) -> list[Note]:
@@ -127,7 +135,8 @@ class Finisher:
             return apart is not None
         if os.path.lexists(brought(area, step.seq)):
             return False
-        fs.remove_tree(there)
+        if left := remove(fs, there):
+            raise HeldError(str(left))
         if apart is None:
             return rename_or_relink(fs, fs.take, before, there, f"{there}-again")
         relink(fs, before, f"{there}-again")
@@ -246,7 +255,7 @@ class Finisher:
             again = f"{area}/{AGAIN}"
             relink(fs, area, again, lambda path: path != AGAIN)
             fs.take(again, undo)
-            fs.remove_tree(area)
+            remove(fs, area)  # whoever sweeps dead sessions tells what is left, and tries again
 
     def _size(self, steps: list[Step]) -> tuple[int, int]:
         """Bytes and inodes in the undo area, by the manifests of what was taken out."""

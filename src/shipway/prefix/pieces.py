@@ -28,7 +28,7 @@ from itertools import count
 from shipway.fs import native
 from shipway.fs.found import DIRECTORY, everything, list_directory
 from shipway.fs.mount import syncfs_reports_errors
-from shipway.fs.relink import dress, is_alike, is_directory, is_same, is_unmovable, names, relink
+from shipway.fs.relink import dress, is_alike, is_directory, is_unmovable, names, relink
 from shipway.fs.system import FileSystem
 from shipway.model.derived import is_derived
 from shipway.model.entry import DEEPEST, join
@@ -93,7 +93,7 @@ class Pieces:
 
     def _come(self, goal: str, name: str) -> None:
         source, live = _at(goal, name), _at(self.live, name)
-        if is_same(source, live) or (is_directory(source) and is_directory(live)):
+        if (is_directory(source) and is_directory(live)) or (not is_directory(source) and is_alike(source, live)):
             return None
         way = self._send(source, name)
         if not os.path.lexists(live):

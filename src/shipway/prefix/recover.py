@@ -10,7 +10,7 @@ from __future__ import annotations
 from shipway.errors import StuckError
 from shipway.fs.lock import forget
 from shipway.model.planning import Note
-from shipway.prefix.finish import Finisher
+from shipway.prefix.finish import Finisher, HeldError
 from shipway.prefix.journal import Journal
 from shipway.prefix.library import Library
 from shipway.prefix.records import Row, State, Step
@@ -67,7 +67,10 @@ def _recover(site: Site, row: Row) -> str:
         return _take_back(site, row, journal, steps)
     if row.state is not State.APPLIED:
         site.database.set_state(row.ref, State.APPLIED)
-    _say(site, Finisher(site, row.ref, row.id, row.token, journal).finish(steps))
+    try:
+        _say(site, Finisher(site, row.ref, row.id, row.token, journal).finish(steps))
+    except HeldError as error:
+        return f"transaction {row.id} ({row.reason}) is carried out, but what it took out is not put away: {error}"
     return f"transaction {row.id} ({row.reason}) was interrupted; it is finished now"
 
 

@@ -18,7 +18,7 @@ from shipway.model.unit import Source
 from shipway.prefix import rescue
 from shipway.prefix.change import ChangePlanner, Intent
 from shipway.prefix.commit import Committed, Committer, Planned, Request, conflict_error
-from shipway.prefix.finish import Finisher
+from shipway.prefix.finish import Finisher, HeldError
 from shipway.prefix.gc import collect_beyond_horizon
 from shipway.prefix.library import Library
 from shipway.prefix.records import PackageChange, Step
@@ -95,10 +95,8 @@ class Work:
         finisher = Finisher(self.site, committed.ref, committed.number, session.token, committed.journal)
         try:
             finisher.finish(committed.steps)
-        except LockedError as error:
-            left = (
-                f"transaction {committed.number} is committed, and left to the next command to tidy up: {error.message}"
-            )
+        except (LockedError, HeldError) as error:
+            left = f"transaction {committed.number} is committed, and left to the next command to tidy up: {error}"
             finisher.notes.append(Note("unfinished", "", left))
         else:
             session.needed = False
