@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 from proof.inhabited import Inhabited
@@ -18,6 +20,9 @@ FULL = 45
 QUICK = 1
 RECOVERED = ("upgrade with swap", "several packages", "undo")
 """Deeds whose recovery is killed as well."""
+MADE_AGAIN = ("remove", "several packages")
+"""Deeds that take something out which a program makes again before anybody recovers."""
+MINE = "a-program's"
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ def attack(scene: Scene) -> Iterator[Count]:
             yield killed(scene, transaction(world, mode))
             if deed.name in RECOVERED:
                 yield killed(scene, recovery(world, mode))
+            if deed.name in MADE_AGAIN:
+                yield killed(scene, made_again(world, mode))
         leave(room)
     yield collection(scene, scene.room("kill"))
     yield killed(scene, naive(scene.room("kill")))
@@ -112,6 +119,46 @@ def recovery(world: World, mode: str) -> Case:
 
     command = [world.scene.shipway, "-p", str(world.root), *options(world.deed, mode)[:2], "recover"]
     return Case(f"recovery of {world.deed.name}, {mode}", arrange, command, [world.root], judge)
+
+
+def made_again(world: World, mode: str) -> Case:
+    """The deed; then a program makes again what is gone, in turn as a directory, a file and a symlink."""
+    turn = count()
+    gone = [path for path in world.before if path not in world.after]
+    topmost = [path for path in gone if os.path.dirname(path) not in gone]
+
+    def judge() -> list[str]:
+        how = next(turn) % 3
+        made = [path for path in (world.root / name for name in topmost) if not os.path.lexists(path)]
+        for path in made:
+            _make(path, how)
+        healed = world.scene.run("-p", world.root, "recover")
+        if healed.returncode:
+            return [f"recover ended with {healed.returncode}: {healed.stderr.strip()}"]
+        lost = [f"{path.relative_to(world.root)} is lost" for path in made if not _is_made(path, how)]
+        for path in made:
+            leave(path) if how == 0 else path.unlink(missing_ok=True)
+        return lost + world.judge()
+
+    case = transaction(world, mode)
+    return replace(case, name=f"{case.name}, made again by a program", judge=judge)
+
+
+def _make(path: Path, how: int) -> None:
+    if how == 0:
+        make_tree(path, {"mine": MINE})
+    elif how == 1:
+        path.write_text(MINE)
+    else:
+        path.symlink_to(MINE)
+
+
+def _is_made(path: Path, how: int) -> bool:
+    if how == 0:
+        return (path / "mine").is_file() and (path / "mine").read_text() == MINE
+    if how == 1:
+        return path.is_file() and path.read_text() == MINE
+    return path.is_symlink() and str(path.readlink()) == MINE
 
 
 def collection(scene: Scene, room: Path) -> Count:

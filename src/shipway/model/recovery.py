@@ -16,6 +16,8 @@ is done when (absent, new).  There a file is placed by a link and an unlink: (ne
 
 To take back is easier than to finish: while the new content is still staged (or nothing was taken yet) the unit has not been
 carried out, whatever somebody else has put at the live path since, and there is nothing to take back.
+
+What was retired lies in our own area: something else at its path came afterwards and is somebody's, who may keep it.
 """
 
 from __future__ import annotations
@@ -50,6 +52,8 @@ class Action(StrEnum):
     MKDIR = "mkdir"
     RESTORE = "restore"
     """saved → live (fall-back mode)"""
+    REGAIN = "regain"
+    """staged → live, name by name: what somebody else has put there meanwhile makes way where a name is needed"""
     UNCLEAR = "unclear"
 
 
@@ -67,6 +71,8 @@ _FORWARD: dict[tuple[Verb, Role, Role], Action] = {
     (Verb.RETIRE, Role.ABSENT, Role.OLD): Action.TAKE,
     (Verb.RETIRE, Role.OLD, Role.ABSENT): Action.DONE,
     (Verb.RETIRE, Role.OTHER, Role.ABSENT): Action.DONE,
+    (Verb.RETIRE, Role.OLD, Role.OTHER): Action.DONE,
+    (Verb.RETIRE, Role.OTHER, Role.OTHER): Action.DONE,
     (Verb.RETIRE, Role.ABSENT, Role.ABSENT): Action.DONE,
     (Verb.RMDIR, Role.ABSENT, Role.OLD): Action.RMDIR,
     (Verb.RMDIR, Role.ABSENT, Role.ABSENT): Action.DONE,
@@ -88,6 +94,7 @@ _BACKWARD: dict[tuple[Verb, Role, Role], Action] = {
     (Verb.RETIRE, Role.OLD, Role.OLD): Action.DONE,
     (Verb.RETIRE, Role.ABSENT, Role.OTHER): Action.DONE,
     (Verb.RETIRE, Role.OLD, Role.ABSENT): Action.PLACE,
+    (Verb.RETIRE, Role.OLD, Role.OTHER): Action.REGAIN,
     (Verb.RMDIR, Role.ABSENT, Role.OLD): Action.DONE,
     (Verb.RMDIR, Role.ABSENT, Role.ABSENT): Action.MKDIR,
 }

@@ -118,6 +118,8 @@ class Journal:
         action = self._decide(step, going=True)
         if action is Action.UNCLEAR:
             raise StuckError(f"{step.unit.path} is neither the old nor the new content")
+        if action is Action.DONE and step.unit.verb is Verb.RETIRE and not step.unit.derived:
+            self.left.append(step.unit.path)
         try:
             self._carry_out(partial(self._rename, action, step), step, going=True)
         except FileExistsError:
@@ -134,6 +136,9 @@ class Journal:
         action = self._decide(step, going=False)
         if action is Action.UNCLEAR:
             raise StuckError("is neither the old nor the new content")
+        if action is Action.REGAIN:
+            self._take_apart(step)
+            return self._turn(step, going=False)
         return self._carry_out(partial(self._rename, action, step), step, going=False)
 
     def _decide(self, step: Step, *, going: bool) -> Action:
