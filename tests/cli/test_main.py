@@ -15,7 +15,10 @@ from shipway.cli.group import COMMANDS, group
 from shipway.cli.options import GlobalOption
 from tests.cli.shop import Plain, Shop, command, environment
 
-CONTRACT = "merge remove list show files owner detach adopt pip plan recipe fetch log cache init du env verify repair history undo redo recover gc rehome exec doctor"
+CONTRACT = """
+    merge remove list show files owner detach adopt pip install build plan check shell recipe fetch log cache init du env
+    verify repair history undo redo recover gc rehome exec doctor
+"""
 
 
 def loaded(*arguments: str) -> set[str]:
