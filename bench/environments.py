@@ -64,6 +64,17 @@ class Bench:
         settle()
         return run([self.pip, "--python", python, "install", "--quiet", *self.offline, *words])
 
+    def report(self, python: str, *words: str) -> Ran:
+        """What pip resolves, without installing it."""
+        settle()
+        where = ["--dry-run", "--report", str(self.room / "report.json"), "--ignore-installed"]
+        return run([self.pip, "--python", python, "install", "--quiet", *where, *self.offline, *words])
+
+    @staticmethod
+    def latest() -> list[str]:
+        """The wheels by name alone, but for Django, of which there are two."""
+        return [each if each == BEFORE else each.partition("==")[0] for each in BIG]
+
     @property
     def pip(self) -> str:
         """The pip that is measured."""
@@ -79,6 +90,8 @@ def environments(shop: Shop) -> Iterable[Measure]:
     """One environment of 47 wheels, and an upgrade of Django, against uv and pip (which are fetched once, with the wheels)."""
     bench = prepared(shop)
     yield from big(bench)
+    yield from resolved(bench)
+    yield from settled(bench)
     yield from upgrade(bench)
     yield from cold(bench)
 
@@ -100,6 +113,34 @@ def big(bench: Bench) -> Iterable[Measure]:
     yield from compared("47 wheels, caches full / pip", ran["shipway"], ran["pip"], 0.15)
     held = [float(json.loads(each.output)["timings"]["lock_ms"]) for each in ran["shipway"]]
     yield Measure("47 wheels, lock held", "ms", held, 100)
+
+
+def resolved(bench: Bench) -> Iterable[Measure]:
+    """Names without versions, so that pip resolves: its report, and on top of it what versions that are known take."""
+    latest = bench.latest()
+    sides: dict[str, Callable[[str], Ran]] = {
+        "shipway": lambda python: bench.shipway(python, *latest),
+        "pinned": lambda python: bench.shipway(python, *BIG),
+        "report": lambda python: bench.report(python, *latest),
+    }
+    ran = rounds(bench, "resolved", sides)
+    both = [one.seconds + other.seconds for one, other in zip(ran["pinned"], ran["report"], strict=True)]
+    work = "47 wheels by name, pip resolves / its report, and the same pinned"
+    yield ratio(work, [each.seconds for each in ran["shipway"]], both, 1.0)
+
+
+def settled(bench: Bench) -> Iterable[Measure]:
+    """All that is asked for is there."""
+    python = bench.environment("settled")
+    bench.shipway(python, *BIG)
+    latest = bench.latest()
+    repeats = range(bench.shop.rounds)
+    pinned = [1000 * bench.shipway(python, *BIG).seconds for _ in repeats]
+    yield Measure("nothing to do, 47 exact pins", "ms", pinned, 300)
+    pairs = [(bench.shipway(python, *latest).seconds, bench.by_pip(python, *latest).seconds) for _ in repeats]
+    raw = {"shipway_s": [ours for ours, _ in pairs], "other_s": [theirs for _, theirs in pairs]}
+    over = [1000 * (ours - theirs) for ours, theirs in pairs]
+    yield Measure("nothing to do, 47 names: more than pip takes", "ms", over, 100, raw)
 
 
 def upgrade(bench: Bench) -> Iterable[Measure]:
