@@ -255,6 +255,20 @@ def test_a_package_whose_tests_fail_after_its_commit_is_taken_back(place: Yard) 
     assert place.installed == {} and not (place.root / "share/low").exists()
 
 
+def test_a_package_whose_tests_fail_after_its_commit_stays_and_that_is_said(place: Yard) -> None:
+    with_tests(place, before=False, good=False)
+    place.recipe("bad", install="exit 3")
+    ran = place("install", "low", "bad", "-k", "--check", "yes")
+    number = place.ask("history", "--json").json[0]["id"]
+    assert ran.code == 5
+    assert "bad could not be built; " in ran.err
+    assert (
+        f"low is in {place.root} (`shipway undo {number}` takes it back), but what came after its commit failed"
+        in ran.err
+    )
+    assert "low" in place.installed
+
+
 def test_check_runs_tests_and_installs_nothing(place: Yard) -> None:
     with_tests(place, before=True, good=True)
     assert place("check", "low").code == 0

@@ -125,7 +125,6 @@ def _error(call: Call, failed: Sequence[Result], results: Sequence[Result]) -> S
     """One error for all: its exit code is that of the first that was not a build's, if there is only one."""
     lines = [line for result in failed for line in _told(result)]
     left = [f"{r.name} was left out: {r.reasons[0]}" for r in results if r.deed == "left out"]
-    names = ", ".join(result.name for result in failed)
     done = [result.name for result in results if result.deed == "committed"]
     kept = f"; {', '.join(done)} {'is' if len(done) == 1 else 'are'} in {call.root}" if done else ""
     only = failed[0].error if len(failed) == 1 else None
@@ -133,7 +132,19 @@ def _error(call: Call, failed: Sequence[Result], results: Sequence[Result]) -> S
         only.details = (*only.details, *left)
         return only
     hint = failed[0].failure.next_steps[1] if failed[0].failure else _hint(failed[0])
-    return BuildError(f"{names} could not be built{kept}", details=[*lines, *left], hint=hint)
+    return BuildError(f"{_what_failed(call, failed)}{kept}", details=[*lines, *left], hint=hint)
+
+
+def _what_failed(call: Call, failed: Sequence[Result]) -> str:
+    """Those that could not be built, and those that are in the prefix and did not pass what came after."""
+    out = [result.name for result in failed if not result.outcome]
+    said = [f"{', '.join(out)} could not be built"] if out else []
+    for result in failed:
+        if result.outcome:
+            number = result.outcome.number
+            back = f" (`shipway undo {number}` takes it back)" if number else ""
+            said.append(f"{result.name} is in {call.root}{back}, but what came after its commit failed")
+    return "; ".join(said)
 
 
 def _hint(result: Result) -> str:
