@@ -1,21 +1,23 @@
 """`make proof`: attack what Shipway promises, count what holds.
 
-python -m proof [--attacks A,…] [--full] [--seed N] [--dir DIR] [--out FILE] [--page FILE] [--shipway EXE]
+python -m proof [--attacks A,…] [--full] [--jobs N] [--seed N] [--dir DIR] [--out FILE] [--page FILE] [--shipway EXE]
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import subprocess
 import sys
 import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-from proof.page import write_page
+from proof.page import read_counts, write_page
 from proof.report import Count, complaints, table, write_json
 from proof.scene import Scene, leave
 
@@ -29,7 +31,7 @@ def main() -> int:
     options.dir.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix="run-", dir=options.dir.resolve()))
     scene = Scene(place, options.full, options.seed, options.shipway, sys.executable)
-    counts = [count for attack in options.attacks for count in told(attack, scene)]
+    counts = carried_out(options, scene)
     seconds = time.monotonic() - started
     broken = [count for count in counts if not count.held and (options.full or not count.naive)]
     blind = [f"{count.attack}, {count.case}" for count in counts if not count.held and count.naive]
@@ -48,6 +50,27 @@ def main() -> int:
     return int(bool(broken))
 
 
+def carried_out(options: argparse.Namespace, scene: Scene) -> list[Count]:
+    """The counts of all attacks: one after another, or so many at once, each in a process of its own."""
+    if min(options.jobs, len(options.attacks)) < 2:
+        return [count for attack in options.attacks for count in told(attack, scene)]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        found = pool.map(lambda attack: apart(attack, options, scene), options.attacks)
+        return [count for counts in found for count in counts]
+
+
+def apart(attack: str, options: argparse.Namespace, scene: Scene) -> list[Count]:
+    """The counts of one attack that a process of its own carries out.  Raises RuntimeError if that dies."""
+    out = scene.place / f"{attack}.json"
+    words = ["--attacks", attack, "--seed", str(scene.seed), "--shipway", scene.shipway]
+    words += ["--dir", str(scene.place / attack), "--out", str(out), *(["--full"] if scene.full else [])]
+    ran = subprocess.run([sys.executable, "-m", "proof", *words], stdout=subprocess.PIPE, text=True, check=False)
+    print(ran.stdout, flush=True)
+    if not out.exists():
+        raise RuntimeError(f"{attack} ended with {ran.returncode}, and counted nothing")
+    return read_counts(out)
+
+
 def told(attack: str, scene: Scene) -> list[Count]:
     """The counts of one attack, printed when they are there."""
     module = importlib.import_module(f"proof.attacks.{attack}")
@@ -64,6 +87,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m proof", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--attacks", type=chosen, default=list(ATTACKS), help=f"of {','.join(ATTACKS)} (all)")
     parser.add_argument("--full", action="store_true", help="everything, about an hour; else a sample")
+    parser.add_argument("--jobs", type=int, default=1, help="so many attacks at once (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="for what is random (%(default)s)")
     parser.add_argument("--dir", type=Path, default=Path(".proof"), help="where the work is done (%(default)s)")
     script = str(Path(sysconfig.get_path("scripts"), "shipway"))

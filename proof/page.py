@@ -26,10 +26,15 @@ def put(page: Path, shown: str) -> None:
     page.write_text(f"{head}{BEGIN}\n\n{shown}\n{END}{tail}")
 
 
+def read_counts(results: Path) -> list[Count]:
+    """What write_json wrote."""
+    return [Count(**row) for row in json.loads(results.read_text())["counts"]]
+
+
 def section(results: Path) -> str:
     """A line on the run, and its tables."""
     document = json.loads(results.read_text())
-    counts = [Count(**row) for row in document["counts"]]
+    counts = read_counts(results)
     machine = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in document["machine"].items())
     tries, broken = sum(c.tries for c in counts), sum(not c.held for c in counts)
     line = (
