@@ -57,6 +57,14 @@ def test_what_cannot_be_undone_says_so(full: Shop) -> None:
     assert full("undo").code == 3
 
 
+def test_a_number_that_no_transaction_can_have_is_none_of_them(full: Shop) -> None:
+    number = "9" * 30
+    (full.root / f"var/lib/shipway/undo/{number}").mkdir()
+    assert "there is no finished transaction" in full("undo", number).err
+    assert full("undo", number).code == 1
+    assert full("gc").code == 0
+
+
 def test_gc_says_what_it_gave_up(full: Shop) -> None:
     ran = full("gc", "--keep", "1", "--json")
     assert ran.json["transactions"] == [1, 2] or ran.json["transactions"] == [2, 1]

@@ -13,7 +13,9 @@ import pytest
 
 from shipway.errors import CorruptError
 from shipway.prefix.connection import checksum
+from shipway.prefix.queries import owners
 from shipway.prefix.records import Step
+from shipway.prefix.site import Options, open_site
 from tests.harness import make_tree, open_prefix, package, snapshot, versions
 
 RECORD = "var/lib/shipway/state.sqlite"
@@ -71,6 +73,13 @@ def remove(root: Path) -> None:
 def test_a_row_that_was_changed_or_is_gone_is_noticed(root: Path, statement: str) -> None:
     sql(root, statement)
     refused(root, lambda: remove(root))
+
+
+def test_an_image_that_passes_for_incomplete_hides_no_owner(root: Path) -> None:
+    sql(root, "UPDATE image SET complete = 0")
+    site = open_site(str(root), Options(), write=False)
+    with closing(site.database), pytest.raises(CorruptError):
+        owners(site, "lib/both/same")
 
 
 def test_a_row_that_the_index_hides_is_noticed(root: Path) -> None:

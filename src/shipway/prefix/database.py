@@ -33,6 +33,9 @@ from shipway.prefix.schema import LAST, TOTAL, UNFINISHED
 
 T = TypeVar("T")
 
+_HIGHEST = 2**63 - 1
+"""The highest number that SQLite knows (https://www.sqlite.org/datatype3.html)."""
+
 _ROW = "ref, id, token, state, time, reason, undoes, mode, undo, bytes, inodes, message, units, deltas, changed, sum"
 
 
@@ -189,11 +192,17 @@ class Database:
     def listings(self, directory: str, names: Collection[str]) -> dict[str, Directory]:
         """The listings of one directory in those of the named images that have it, by image."""
         sql = (
-            "SELECT image.name, listing.path, listing.digest, listing.entries, listing.sum"
-            " FROM listing JOIN image ON image.ref = listing.image WHERE listing.path = ? AND image.complete"
+            "SELECT image.ref, image.name, image.token, image.complete, image.sum,"
+            " image.name, listing.path, listing.digest, listing.entries, listing.sum"
+            " FROM listing JOIN image ON image.ref = listing.image WHERE listing.path = ?"
         )
-        rows = self._db.opened_rows(sql, (os.fsencode(directory),))
-        return {name: Directory(self._read(decode_listing, t), digest) for name, _, digest, t in rows if name in names}
+        found = {}
+        for row in self._db.rows(sql, (os.fsencode(directory),)):
+            _, _, _, complete = self._db.opened(row[:5])
+            name, _, digest, entries = self._db.opened(row[5:])
+            if complete and name in names:
+                found[name] = Directory(self._read(decode_listing, entries), digest)
+        return found
 
     def check_directory(self, directory: str) -> None:
         """Raise CorruptError if one index hides listings of a directory that the other shows."""
@@ -314,6 +323,8 @@ class Database:
 
     def transaction(self, number: int) -> Row | None:
         """One transaction by its number."""
+        if number > _HIGHEST:
+            return None
         return next(iter(self._rows("id = ?", (number,))), None)
 
     def transaction_of(self, token: str) -> Row | None:
