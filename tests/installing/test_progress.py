@@ -7,11 +7,13 @@ import os
 import pty
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
+from shipway.fs.process import command_of
 from shipway.python.heard import heard
 from shipway.python.steps import Steps
 from tests.cli.shop import command
@@ -86,6 +88,26 @@ except KeyboardInterrupt:
     with pytest.raises(KeyboardInterrupt):
         heard([sys.executable, "-c", code], os.environ, listen=listen)
     assert witness.exists()
+
+
+def test_nothing_is_left_of_a_program_that_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pip starts pip, which starts a compiler: who is between them dies at once, and what it had begun is left to us."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    worker = "import os, tempfile, time; tempfile.mkdtemp(); print(os.getpid(), flush=True); time.sleep(60)"
+    between = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {worker!r}]).wait()"
+    started: list[int] = []
+
+    def listen(line: str) -> None:
+        started.append(int(line))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        heard([sys.executable, "-c", between], {**os.environ, "TMPDIR": str(tmp_path)}, listen=listen)
+    deadline = time.monotonic() + 10
+    while command_of(started[0]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not command_of(started[0])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_steps_are_lines_where_nothing_moves(venv: Venv) -> None:

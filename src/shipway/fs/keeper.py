@@ -29,7 +29,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from shipway.fs import namespaces, native
-from shipway.fs.process import children_of, command_of
+from shipway.fs.process import command_of, descendants
 
 GRACE = 1.0
 """Seconds that processes have which are still there when the last command has ended: a `tee` that has to write its last lines."""
@@ -127,21 +127,10 @@ def _end_all() -> None:
     """Kill and reap every descendant.  They may fork meanwhile: what is new is found the next time round."""
     with contextlib.suppress(ChildProcessError):
         while True:
-            for pid in _descendants():
+            for pid in descendants(os.getpid()):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
             os.wait()
-
-
-def _descendants() -> list[int]:
-    """Every process below this one, as /proc tells it."""
-    found, parents = [], [os.getpid()]
-    by_parent = children_of()
-    while parents:
-        below = by_parent.get(parents.pop(), [])
-        found += below
-        parents += below
-    return found
 
 
 # -- inner ----------------------------------------------------------------------------------------------------------
@@ -215,7 +204,7 @@ def _settle() -> list[str]:
     until = time.monotonic() + GRACE
     while _reap() and (rest := until - time.monotonic()) > 0:
         signal.sigtimedwait([signal.SIGCHLD], rest)
-    left = [command_of(pid)[:_LINE] for pid in _descendants()[:_TOLD]]
+    left = [command_of(pid)[:_LINE] for pid in descendants(os.getpid())[:_TOLD]]
     _end_all()
     return left
 

@@ -110,6 +110,17 @@ def children_of() -> dict[int, list[int]]:
     return found
 
 
+def descendants(pid: int) -> list[int]:
+    """Every process below one, as far as none between them has ended."""
+    found, parents = [], [pid]
+    by_parent = children_of()
+    while parents:
+        below = by_parent.get(parents.pop(), [])
+        found += below
+        parents += below
+    return found
+
+
 def _processes() -> list[int]:
     return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
 

@@ -8,7 +8,11 @@ import selectors
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from tempfile import TemporaryDirectory
 from typing import IO, NamedTuple
+
+from shipway.fs.process import descendants, describe
 
 SHOWN = 12
 """Lines of what a program said last that an error shows."""
@@ -39,15 +43,11 @@ def deaf(line: str) -> None:
 def heard(
     command: Sequence[str], environment: Mapping[str, str], directory: str | None = None, listen: Listen = deaf
 ) -> Heard:
-    """Run a program without a terminal.  Raises OSError if it cannot be started."""
-    with subprocess.Popen(
-        command,
-        cwd=directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as program:
+    """Run a program without a terminal, with a directory for temporary files that goes when it ends.
+
+    Raises OSError if it cannot be started.
+    """
+    with _room() as room, _started(command, {**environment, "TMPDIR": room}, directory) as program:
         assert program.stdout and program.stderr
         try:
             said = _followed([program.stdout, program.stderr], listen)
@@ -57,15 +57,37 @@ def heard(
     return Heard(program.returncode, *said)
 
 
+def _room() -> TemporaryDirectory[str]:
+    """Pip is killed by the pip that started it, a quarter of a second after Ctrl-C: its temporary files are ours to remove."""
+    return TemporaryDirectory(prefix="shipway-", ignore_cleanup_errors=True)
+
+
+def _started(command: Sequence[str], environment: Mapping[str, str], directory: str | None) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
 def _end(program: subprocess.Popen[bytes]) -> None:
-    """End a program as Ctrl-C does, so that it takes its temporary files away; by force if that takes long."""
+    """End a program as Ctrl-C does; by force if that takes long, and then all that it had started."""
+    family = {pid: describe(pid).started for pid in descendants(program.pid)}
     try:
         program.send_signal(signal.SIGINT)
         program.wait(_GRACE)
     except subprocess.TimeoutExpired:
         pass
     finally:
+        family |= {pid: describe(pid).started for pid in descendants(program.pid)}
         program.kill()
+        for pid, started in family.items():
+            if describe(pid).started == started:  # else the number is another's by now
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 def _followed(streams: Sequence[IO[bytes]], listen: Listen) -> list[str]:
