@@ -13,7 +13,7 @@ import pytest
 
 from shipway.errors import CorruptError
 from shipway.prefix.connection import checksum
-from shipway.prefix.queries import owners
+from shipway.prefix.queries import history, owners
 from shipway.prefix.records import Step
 from shipway.prefix.site import Options, open_site
 from tests.harness import make_tree, open_prefix, package, snapshot, versions
@@ -73,6 +73,38 @@ def remove(root: Path) -> None:
 def test_a_row_that_was_changed_or_is_gone_is_noticed(root: Path, statement: str) -> None:
     sql(root, statement)
     refused(root, lambda: remove(root))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM tx WHERE id = 2",
+        "DELETE FROM tx WHERE id = 1",
+        "UPDATE delta SET kind = 'installe!' WHERE tx = 2",
+        "UPDATE delta SET key = CAST('x' AS BLOB) WHERE tx = 2",
+        "DELETE FROM delta WHERE tx = 1",
+    ],
+)
+def test_history_hides_no_transaction_nor_what_it_changed(root: Path, statement: str) -> None:
+    sql(root, statement)
+    site = open_site(str(root), Options(), write=False)
+    with closing(site.database), pytest.raises(CorruptError):
+        history(site)
+
+
+def test_a_transaction_that_is_hidden_is_not_said_never_to_have_been(root: Path) -> None:
+    sql(root, "DELETE FROM tx WHERE id = 2")
+    site = open_site(str(root), Options(), write=False)
+    with closing(site.database), pytest.raises(CorruptError):
+        site.database.transaction(2)
+    with closing(open_site(str(root), Options(), write=False).database) as database:
+        assert database.transaction(3) is None
+
+
+def test_an_image_is_in_use_while_the_change_that_names_it_cannot_be_read(root: Path) -> None:
+    sql(root, "UPDATE delta SET kind = 'installe!' WHERE tx = 2")
+    with closing(open_site(str(root), Options(), write=False).database) as database, pytest.raises(CorruptError):
+        database.used_images()
 
 
 def test_an_image_that_passes_for_incomplete_hides_no_owner(root: Path) -> None:

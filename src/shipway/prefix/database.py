@@ -27,6 +27,7 @@ from shipway.model.facts import (
     decode_owners,
     reverse,
 )
+from shipway.prefix import hidden
 from shipway.prefix.connection import Connection, Handle, OnStep, checksum, ignore, sealed
 from shipway.prefix.records import MOVING, Draft, Generation, Row, State, Step, chunks
 from shipway.prefix.schema import LAST, TOTAL, UNFINISHED
@@ -36,6 +37,7 @@ T = TypeVar("T")
 _HIGHEST = 2**63 - 1
 """The highest number that SQLite knows (https://www.sqlite.org/datatype3.html)."""
 
+_KINDS = (INSTALLED, OVERRIDE, CONTEST, FOREIGN)
 _ROW = "ref, id, token, state, time, reason, undoes, mode, undo, bytes, inodes, message, units, deltas, changed, sum"
 
 
@@ -68,31 +70,10 @@ class Database:
                 self._check()
 
     def _check(self) -> None:
-        for kind in (INSTALLED, OVERRIDE, CONTEST, FOREIGN):
+        for kind in _KINDS:
             self.facts(kind)
-        self._check_numbers()
-        self._check_listings()
-
-    def _check_numbers(self) -> None:
-        by_row = {i for (i,) in self._db.rows("SELECT id FROM tx NOT INDEXED WHERE id IS NOT NULL")}
-        by_index = [i for (i,) in self._db.rows("SELECT id FROM tx INDEXED BY tx_id WHERE id IS NOT NULL ORDER BY id")]
-        if by_index != list(range(1, int(self.meta(LAST) or 0) + 1)) or by_row != set(by_index):
-            raise self._db.damaged("transactions are missing")
-        for column in ("state", "undo"):
-            ours = f"SELECT ref, {column} FROM tx NOT INDEXED"
-            if self._db.row(f"{ours} EXCEPT SELECT ref, {column} FROM tx INDEXED BY tx_{column}") is not None:
-                raise self._db.damaged("transactions are hidden")
-
-    def _check_listings(self) -> None:
-        complete = {ref: count for ref, _, _, count in self.images() if count}
-        columns = "SELECT image, path FROM listing INDEXED BY"
-        by_image = list(self._db.rows(f"{columns} listing_image"))
-        counted = dict.fromkeys(complete, 0)
-        for ref, _ in by_image:
-            if ref in counted:
-                counted[ref] += 1
-        if counted != complete or set(by_image) != set(self._db.rows(f"{columns} listing_path")):
-            raise self._db.damaged("listings are missing")
+        hidden.numbers(self._db, int(self.meta(LAST) or 0))
+        hidden.listings(self._db, {ref: count for ref, _, _, count in self.images() if count})
 
     # -- meta ------------------------------------------------------------------------------------------------
 
@@ -206,14 +187,7 @@ class Database:
 
     def check_directory(self, directory: str) -> None:
         """Raise CorruptError if one index hides listings of a directory that the other shows."""
-        path = os.fsencode(directory)
-        by_path = "SELECT image FROM listing INDEXED BY listing_path WHERE path = ?"
-        by_image = (
-            "SELECT image.ref FROM image CROSS JOIN listing INDEXED BY listing_image"
-            " ON listing.image = image.ref AND listing.path = ?"
-        )
-        if sorted(self._db.rows(by_path, (path,))) != sorted(self._db.rows(by_image, (path,))):
-            raise self._db.damaged("listings are missing")
+        hidden.in_directory(self._db, os.fsencode(directory))
 
     def _read(self, decode: Callable[[Any], T], value: object) -> T:
         try:
@@ -225,10 +199,10 @@ class Database:
         """The images that the record refers to: installed ones, backups, and those of transactions that can be undone."""
         sql = (
             "SELECT tx, kind, key, old, new, delta.sum FROM tx CROSS JOIN delta ON tx.ref = delta.tx"
-            " WHERE undo IN ('kept', 'none') AND id IS NOT NULL AND state != 'undone' AND kind IN (?, ?)"
+            " WHERE undo IN ('kept', 'none') AND id IS NOT NULL AND state != 'undone'"
         )
-        values = {kind: list(self.facts(kind).values()) for kind in (INSTALLED, CONTEST)}
-        for _, kind, _, old, new in self._db.opened_rows(sql, (INSTALLED, CONTEST)):
+        values = {kind: list(self.facts(kind).values()) for kind in _KINDS}
+        for _, kind, _, old, new in self._db.opened_rows(sql):
             values[kind] += [value for value in (old, new) if value is not None]
         owners = [owner for value in values[CONTEST] for owner in decode_owners(value)]
         backups = {owner.removeprefix(BACKUP) for owner in owners if owner.startswith(BACKUP)}
@@ -315,7 +289,13 @@ class Database:
 
     def transactions(self, *, collected: bool = True) -> list[Row]:
         """Every transaction past its commit point, oldest first; without those `collected`, few whatever the history."""
-        return self._rows(("" if collected else "undo IN ('kept', 'none') AND ") + "id IS NOT NULL ORDER BY id")
+        if not collected:
+            return self._rows("undo IN ('kept', 'none') AND id IS NOT NULL ORDER BY id")
+        least = int(self.meta(LAST) or 0)
+        rows = self._rows("id IS NOT NULL ORDER BY id")
+        if len(rows) < least or any(row.id != number for number, row in enumerate(rows, 1)):
+            raise self._db.damaged("transactions are missing")
+        return rows
 
     def transactions_after(self, number: int) -> list[Row]:
         """The transactions with higher numbers, oldest first."""
@@ -323,9 +303,11 @@ class Database:
 
     def transaction(self, number: int) -> Row | None:
         """One transaction by its number."""
-        if number > _HIGHEST:
-            return None
-        return next(iter(self._rows("id = ?", (number,))), None)
+        least = int(self.meta(LAST) or 0)
+        found = self._rows("id = ?", (number,)) if number <= _HIGHEST else []
+        if not found and 0 < number <= least:
+            raise self._db.damaged(f"transaction {number} is missing")
+        return found[0] if found else None
 
     def transaction_of(self, token: str) -> Row | None:
         """The transaction of a session, past its commit point."""
@@ -372,6 +354,8 @@ class Database:
         short = "SELECT ref FROM tx WHERE deltas != (SELECT count(*) FROM delta WHERE delta.tx = tx.ref) LIMIT 1"
         if self._db.row(short) is not None:
             raise self._db.damaged("changes of a transaction are missing")
+        if self._db.row(f"SELECT tx FROM delta WHERE kind NOT IN ({', '.join('?' * len(_KINDS))})", _KINDS) is not None:
+            raise self._db.damaged("a change of a transaction is of no kind")
         found: dict[int, list[FactChange]] = {}
         sql = "SELECT tx, kind, key, old, new, sum FROM delta WHERE kind = ?"
         for ref, _, key, old, new in self._db.opened_rows(sql, (kind,)):

@@ -85,7 +85,7 @@ def _laid(database: Database, path: str, installed: dict[str, Installed]) -> lis
 
 
 def _in_order(database: Database, path: str, found: list[tuple[Installed, Entry]]) -> list[Owner]:
-    contest = database.fact(CONTEST, path)
+    contest = database.facts(CONTEST).get(path)
     stack = decode_owners(contest) if contest else ()
     found.sort(key=lambda pair: (stack.index(pair[0].identity) if pair[0].identity in stack else -1, pair[0].name))
     return [Owner(package, entry, not stack or package.identity == stack[-1]) for package, entry in found]
