@@ -306,7 +306,7 @@ class Sealer:
 
 def _constant_times() -> frozenset[int]:
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    return frozenset({int(epoch)}) if epoch.isdigit() else frozenset()
+    return frozenset({int(epoch)}) if epoch.isdecimal() else frozenset()
 
 
 def _remarks(staged: Staged, scanned: Scanned) -> list[Note]:

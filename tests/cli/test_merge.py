@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -183,6 +184,14 @@ def test_control_characters_in_names_do_not_reach_the_terminal(shop: Shop) -> No
     shop.merge({"share/a\x1b[31m\nb": "1"}, "one")
     ran = shop("merge", str(shop.stage({"share/a\x1b[31m\nb": "2"})), "--name", "two", "--version", "1")
     assert "  share/a\\x1b[31m\\nb: differing content" in ran.err
+
+
+@pytest.mark.parametrize("target", ["lib", "a" * 4000, "nowhere"])
+def test_a_symlink_in_place_of_lib_may_lead_nowhere(shop: Shop, target: str) -> None:
+    tree = shop.stage({"bin/x": "1"})
+    (tree / "lib").symlink_to(target)
+    assert shop("merge", str(tree), "--name", "odd", "--version", "1").code == 0
+    assert os.readlink(shop.root / "lib") == target
 
 
 @pytest.mark.parametrize("name", ["a b", "-x", "pkg:pypi", "ü"])

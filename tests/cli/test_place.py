@@ -75,11 +75,12 @@ def test_a_file_that_is_not_utf_8_is_told(shop: Shop) -> None:
         find(str(shop.root))
 
 
-def test_a_group_that_does_not_exist_is_told(shop: Shop) -> None:
-    (shop.root / "shipway.toml").write_text('[share]\ngroup = "no-such-group"\n')
+@pytest.mark.parametrize("name", ["no-such-group", "\\u0000", "\\u00b2", "4294967295", "9" * 20])
+def test_a_group_that_does_not_exist_is_told(shop: Shop, name: str) -> None:
+    (shop.root / "shipway.toml").write_text(f'[share]\ngroup = "{name}"\n')
     ran = shop("list")
     assert ran.code == 2
-    assert "there is no group no-such-group" in ran.err
+    assert "share.group: there is no group" in ran.err
 
 
 def test_init_writes_a_file_that_is_found_and_is_in_order(shop: Shop, shipway: Plain) -> None:

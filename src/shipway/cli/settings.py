@@ -9,6 +9,9 @@ from shipway.errors import UsageError
 from shipway.prefix.site import Options
 from shipway.store.mode import LinkMode
 
+_NO_GROUP = 2**32 - 1
+"""The number that stands for no group at all (chown(2))."""
+
 
 def options_of(place: Place) -> Options:
     """The options of a prefix without those of the command line.  Raises UsageError for a group that doesn't exist."""
@@ -25,9 +28,9 @@ def options_of(place: Place) -> Options:
 
 
 def _group(name: str, file: str) -> int:
-    if name.isdigit():
+    if name.isdecimal() and int(name) < _NO_GROUP:
         return int(name)
     try:
         return grp.getgrnam(name).gr_gid
-    except KeyError as error:
+    except (KeyError, ValueError) as error:
         raise UsageError(f"{file}: share.group: there is no group {name}") from error
