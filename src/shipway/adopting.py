@@ -6,7 +6,7 @@ import base64
 import csv
 import io
 import os
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -218,21 +218,22 @@ def what_became_of(prefix: Prefix, target: Target, there: Mapping[str, Distribut
     Only what has metadata where the target's interpreter looks for it is judged.
     """
     told = {}
-    for key, package in ours(prefix).items():
-        infos = _recorded_infos(prefix, target, package)
+    packages = ours(prefix)
+    recorded = _recorded_infos(prefix, target, {package.image for package in packages.values()})
+    for key, package in packages.items():
+        infos = recorded[package.image]
         now = _now(prefix, package, infos, there.get(key)) if infos else ""
         if now:
             told[key] = f"{key} {package.version} {now}: somebody else changed it; it is no longer taken for ours"
     return told
 
 
-def _recorded_infos(prefix: Prefix, target: Target, package: Installed) -> list[str]:
-    """The `dist-info` directories of a package that lie in the target, absolute."""
-    found = []
+def _recorded_infos(prefix: Prefix, target: Target, images: Collection[str]) -> dict[str, list[str]]:
+    """The `dist-info` directories of images that lie in the target, absolute, by image."""
+    found: dict[str, list[str]] = {image: [] for image in images}
     for place in dict.fromkeys(os.path.realpath(place) for place in target.libraries):
-        listing = prefix.site.database.listings(place[len(target.root) + 1 :], {package.image}).get(package.image)
-        names = listing.entries if listing else ()
-        found += [f"{place}/{name}" for name in names if name.endswith(".dist-info")]
+        for image, listing in prefix.site.database.listings(place[len(target.root) + 1 :], images).items():
+            found[image] += [f"{place}/{name}" for name in listing.entries if name.endswith(".dist-info")]
     return found
 
 
